@@ -1,0 +1,186 @@
+"""Mean and standard deviation of short windows: what calibration and non-wear see.
+
+Windows are sums of equal blocks. Blocks as long as a window give tumbling windows,
+shorter ones give a moving window that advances a block at a time; either way a week
+of samples is read once and only the blocks' sums are kept.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from sigjax.data import recording as rec
+from sigjax.data.wearable import filters, resample
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Blocks:
+    """Sums over the blocks that hold at least one sample, in the order recorded.
+
+    Attributes:
+      index: Int64 `[n]`; block `i` is the time `[origin + i * hop_s, ... + hop_s)`.
+      count: Int64 `[n]` samples.
+      total: Float64 `[n, 3]` sum of acceleration.
+      square: Float64 `[n, 3]` sum of its square.
+      run_first: Int64 `[n]`, the run of the block's first sample.
+      run_last: Int64 `[n]`, the run of its last (another one where a gap ended
+        inside the block).
+      origin: Seconds since 1970-01-01.
+      hop_s: Length of a block.
+    """
+
+    index: np.ndarray
+    count: np.ndarray
+    total: np.ndarray
+    square: np.ndarray
+    run_first: np.ndarray
+    run_last: np.ndarray
+    origin: float
+    hop_s: float
+
+    @property
+    def consecutive(self) -> np.ndarray:
+        """Bool `[n - 1]`: whether a block is followed by the very next one."""
+        return np.diff(self.index) == 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Windows:
+    """Statistics of every window that lies on consecutive blocks.
+
+    Attributes:
+      row: Int64 `[w]`, the position in `Blocks` of a window's first block.
+      blocks: Blocks in a window.
+      index: Int64 `[w]`, that block's index.
+      centre: Float64 `[w]`, seconds since 1970-01-01.
+      mean: Float64 `[w, 3]` in g.
+      sd: Float64 `[w, 3]` in g, with one degree of freedom less than samples;
+        infinite where a window has a single sample.
+    """
+
+    row: np.ndarray
+    blocks: int
+    index: np.ndarray
+    centre: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+
+
+class BlockSums:
+    """Accumulates `Blocks` while samples stream past in the order recorded."""
+
+    def __init__(self, *, origin: float, hop_s: float):
+        self._origin = origin
+        self._hop_s = hop_s
+        self._parts: list[tuple[np.ndarray, ...]] = []
+        self.run = 0
+
+    def add_chunk(self, segment: rec.Segment, chunk: filters.Chunk) -> None:
+        """Adds samples at the device's own rate (a sink of `resample.render`)."""
+        ends = segment.time_at(np.array([chunk.start, chunk.stop - 1.0]))
+        first, last = self._block_of(ends)
+        edges = self._origin + np.arange(first + 1, last + 1) * self._hop_s
+        position = np.ceil(resample.index_at(segment, edges) - 1e-6)
+        self._add(chunk.core, first, position.astype(np.int64) - chunk.start)
+
+    def add_grid(self, values: np.ndarray, first: int, rate_hz: float) -> None:
+        """Adds float `[s, 3]` samples on the grid, the first at index `first`."""
+        size = 1 << 20
+        for start in range(0, len(values), size):
+            part = values[start : start + size].T.astype(np.float64)
+            grid = first + start
+            ends = np.array([grid, grid + part.shape[1] - 1]) / rate_hz
+            block, last = self._block_of(ends)
+            edges = self._origin + np.arange(block + 1, last + 1) * self._hop_s
+            position = np.ceil(edges * rate_hz - 1e-4).astype(np.int64)
+            self._add(part, block, position - grid)
+
+    def _block_of(self, time: np.ndarray) -> np.ndarray:
+        return np.floor((time - self._origin) / self._hop_s + 1e-7).astype(np.int64)
+
+    def _add(self, values: np.ndarray, first: int, edges: np.ndarray) -> None:
+        starts = np.concatenate([[0], np.clip(edges, 0, values.shape[1])])
+        count = np.diff(np.append(starts, values.shape[1]))
+        # reduceat cannot express an empty group.
+        filled = count > 0
+        starts = starts[filled]
+        self._parts.append(
+            (
+                first + np.flatnonzero(filled),
+                count[filled],
+                np.add.reduceat(values, starts, axis=1).T,
+                np.add.reduceat(values * values, starts, axis=1).T,
+                np.full(len(starts), self.run),
+            )
+        )
+
+    def finish(self) -> Blocks:
+        """Returns the blocks, those that came in parts put together."""
+        if not self._parts:
+            self._parts.append(
+                (
+                    np.zeros(0, np.int64),
+                    np.zeros(0, np.int64),
+                    np.zeros((0, 3)),
+                    np.zeros((0, 3)),
+                    np.zeros(0, np.int64),
+                )
+            )
+        columns = zip(*self._parts, strict=True)
+        index, count, total, square, run = (np.concatenate(c) for c in columns)
+        new = np.flatnonzero(np.diff(index, prepend=index[:1] - 1))
+        last = np.append(new[1:], len(index)) - 1
+        if len(new):
+            count, total, square = (
+                np.add.reduceat(x, new, axis=0) for x in (count, total, square)
+            )
+        return Blocks(
+            index=index[new],
+            count=count,
+            total=total,
+            square=square,
+            run_first=run[new],
+            run_last=run[last] if len(new) else run,
+            origin=self._origin,
+            hop_s=self._hop_s,
+        )
+
+
+def windows(blocks: Blocks, window_s: float) -> Windows:
+    """Returns the statistics of windows of `window_s`, one per block where it fits.
+
+    Args:
+      blocks: From `BlockSums.finish`.
+      window_s: A whole multiple of the blocks' length.
+    """
+    size = round(window_s / blocks.hop_s)
+    if size < 1 or abs(size * blocks.hop_s - window_s) > 1e-9:
+        raise ValueError(
+            f"window_s={window_s} is not a whole multiple of hop_s={blocks.hop_s}"
+        )
+    last_row = len(blocks.index) - size
+    broken = np.concatenate([[0], np.cumsum(~blocks.consecutive)])
+    if last_row < 0 or not len(blocks.index):
+        row = np.zeros(0, np.int64)
+    else:
+        row = np.flatnonzero(broken[size - 1 :] == broken[: last_row + 1])
+
+    def rolling(x: np.ndarray) -> np.ndarray:
+        # A plain sum per window: differences of a running total over a week would
+        # lose the digits that a constant window's sd is made of.
+        return sum((x[row + i] for i in range(size)), np.zeros_like(x[row]))
+
+    count = rolling(blocks.count)[:, None].astype(np.float64)
+    mean = rolling(blocks.total) / np.maximum(count, 1)
+    spread = np.maximum(rolling(blocks.square) - count * mean * mean, 0)
+    sd = np.full_like(mean, np.inf)
+    np.divide(spread, count - 1, out=sd, where=count > 1)
+    index = blocks.index[row]
+    return Windows(
+        row=row,
+        blocks=size,
+        index=index,
+        centre=blocks.origin + index * blocks.hop_s + window_s / 2,
+        mean=mean,
+        sd=np.sqrt(sd),
+    )
