@@ -1,0 +1,1 @@
+"""Wrist recordings: from what a device stored to calibrated stretches of wear."""

@@ -67,10 +67,12 @@ class Calibration:
     def apply(
         self, acceleration: np.ndarray, temperature_c: np.ndarray | None
     ) -> np.ndarray:
-        """Returns `[s, 3]` calibrated acceleration (temperature `[s]` or None)."""
-        out = acceleration * self.gain + self.offset
+        """Calibrates float `[s, 3]`, given temperature `[s]` or None."""
+        dtype = acceleration.dtype
+        out = acceleration * self.gain.astype(dtype)
+        out += self.offset.astype(dtype)
         if temperature_c is not None and self.temp_coeff.any():
-            out = out + temperature_c[:, None] * self.temp_coeff
+            out += (temperature_c[:, None] * self.temp_coeff).astype(dtype)
         return out
 
 
@@ -169,7 +171,8 @@ def _fit_van_hees(points: _Points) -> Calibration:
     weights = np.ones(len(points.mean))
     residual, iteration = np.inf, 0
     first = points
-    for iteration in range(1, _MAX_ITERATIONS + 1):
+    while iteration < _MAX_ITERATIONS:
+        iteration += 1
         points = points.step(weights)
         distance = _distances(points.current)
         previous = residual
@@ -194,16 +197,15 @@ def _fit_actipy(points: _Points) -> Calibration:
         return points.result(before, 0, True, "already calibrated: unchanged")
     best, best_error, error = points, before, before
     converged, iteration = False, 0
-    for iteration in range(1, _MAX_ITERATIONS + 1):
+    while iteration < _MAX_ITERATIONS and not converged:
+        iteration += 1
         distance = _distances(points.current)
         weights = np.maximum(1 - distance / np.quantile(distance, 0.995), 0)
         points = points.step(weights)
         previous, error = error, _error(points.current)
         if error < best_error:
             best, best_error = points, error
-        if (previous - error) / previous < 1e-4:
-            converged = True
-            break
+        converged = (previous - error) / previous < 1e-4
     if not converged:
         reason = f"no convergence in {_MAX_ITERATIONS} iterations"
         return best.result(before, iteration, False, reason)

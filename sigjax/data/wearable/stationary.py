@@ -70,6 +70,7 @@ class BlockSums:
     """Accumulates `Blocks` while samples stream past in the order recorded."""
 
     def __init__(self, *, origin: float, hop_s: float):
+        """Starts with block 0 at `origin`; set `run` before each run's samples."""
         self._origin = origin
         self._hop_s = hop_s
         self._parts: list[tuple[np.ndarray, ...]] = []
