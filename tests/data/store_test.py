@@ -317,8 +317,7 @@ def test_no_person_is_on_both_sides(tmp_path: pathlib.Path):
         )
         assert again[1] == validation[::-1]
     assert len(seen) > 1
-    # 0.1 of 10 people is one, whatever floating point makes of it.
-    for fraction, count in [(0.1, 1), (0.3, 3), (0.7, 7), (0.0, 0)]:
+    for fraction, count in [(0.1, 1), (0.11, 2), (0.7, 7), (0.0, 0)]:
         _, validation = splits.split_people(
             opened.entries, validation_fraction=fraction, seed=0
         )
@@ -341,10 +340,13 @@ def test_a_newcomer_moves_at_most_one_person():
             for i in range(count)
         ]
 
-    def held_out(count):
-        sides = splits.split_people(entries(count), validation_fraction=0.2, seed=3)
+    def held_out(count, fraction=0.2):
+        sides = splits.split_people(
+            entries(count), validation_fraction=fraction, seed=3
+        )
         return {entry.person for entry in sides[1]}
 
+    assert len(held_out(100, 0.07)) == 7  # 0.07 * 100 > 7 in floating point.
     for count in range(5, 60):
         assert len(held_out(count) - held_out(count + 1)) <= 1
         assert len(held_out(count + 1) - held_out(count)) <= 1
