@@ -1,0 +1,1 @@
+"""Each speed claim as one command, with its peer in the same run."""

@@ -1,0 +1,1 @@
+"""One file per experiment, a lab note in its docstring."""

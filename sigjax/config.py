@@ -88,10 +88,7 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         return build(typing.cast(type, hint), value, path=path)
     origin = typing.get_origin(hint)
     if origin is Literal:
-        if value not in typing.get_args(hint):
-            choices = ", ".join(repr(a) for a in typing.get_args(hint))
-            raise ConfigError(f"config key {path!r} must be one of {choices}, got {value!r}")
-        return value
+        return _convert_literal(hint, value, path)
     if origin in (Union, types.UnionType):
         return _convert_union(hint, value, path)
     if origin in (tuple, list, collections.abc.Sequence):
@@ -100,6 +97,10 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"config key {path!r} must be a dict, got {_show(value)}")
         return dict(value)
+    return _convert_plain(hint, value, path)
+
+
+def _convert_plain(hint: type, value: Any, path: str) -> Any:
     if hint is float and type(value) is int:
         return float(value)
     # bool is an int to Python; a config that says True where 1 is meant is mistaken.
@@ -107,6 +108,14 @@ def _convert(hint: Any, value: Any, path: str) -> Any:
         raise ConfigError(
             f"config key {path!r} must be {hint.__name__}, got {_show(value)}"
         )
+    return value
+
+
+def _convert_literal(hint: Any, value: Any, path: str) -> Any:
+    choices = typing.get_args(hint)
+    if value not in choices:
+        shown = ", ".join(repr(choice) for choice in choices)
+        raise ConfigError(f"config key {path!r} must be one of {shown}, got {value!r}")
     return value
 
 

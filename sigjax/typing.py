@@ -13,7 +13,7 @@ accelerator image, so without jaxtyping the annotations fall back to plain text.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 
@@ -38,12 +38,29 @@ else:
 
         Bool = Float = Int = Num = Shaped = _Unchecked
 
+
+class LossOutput(NamedTuple):
+    """What a task's loss returns.
+
+    Attributes:
+      loss: Float32 `[e]`, one value per example. An example is what the model sees at
+        once (a window), so `e` may be a multiple of the batch's leading dimension.
+      metrics: Float32 `[e]` each, the loss's components.
+      model_state: The updated collections besides `params` (batch statistics), or `{}`.
+    """
+
+    loss: Array
+    metrics: Mapping[str, Array]
+    model_state: PyTree
+
+
 __all__ = [
     "Array",
     "Batch",
     "Bool",
     "Float",
     "Int",
+    "LossOutput",
     "Num",
     "PRNGKey",
     "Params",

@@ -1,0 +1,1 @@
+"""From raw device files to batches of NumPy arrays; neither JAX nor models here."""

@@ -1,0 +1,1 @@
+"""Signal processing that runs inside the jitted step."""

@@ -1,0 +1,1 @@
+"""Learning problems: where batch keys, model, loss and metrics meet."""

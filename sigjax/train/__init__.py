@@ -1,0 +1,1 @@
+"""One loop, one step: state, optimizer, sharding, checkpoints, log."""

@@ -1,0 +1,207 @@
+"""Checkpoints of state and input position, through Orbax; the only file that knows it.
+
+`WORKDIR/checkpoints/STEP/state` holds the training state as plain arrays and
+`.../input` the position of the input stream as JSON. Orbax writes to a temporary name
+and renames, so a killed run leaves no half checkpoint under a step's name; a checkpoint
+that was damaged later is set aside and the one before it is used.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
+from jax.experimental import multihost_utils
+
+from sigjax.typing import PyTree
+
+log = logging.getLogger("sigjax")
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint cannot be written or none can be read; says where and why."""
+
+
+class Checkpointer:
+    """Saves asynchronously, keeps the newest few, restores the newest good one.
+
+    Attributes:
+      directory: `WORKDIR/checkpoints`.
+    """
+
+    def __init__(
+        self, workdir: epath.Path, *, keep: int = 3, keep_every: int | None = None
+    ):
+        """Opens or creates the checkpoint directory.
+
+        Args:
+          workdir: The run's directory.
+          keep: How many of the newest checkpoints stay.
+          keep_every: Also keep every checkpoint at a multiple of this many steps.
+        """
+        self.directory = workdir / "checkpoints"
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            keep_period=keep_every,
+            enable_async_checkpointing=True,
+            # The loop decides when; Orbax's own policy would skip forced steps.
+            save_interval_steps=1,
+        )
+        self._manager = ocp.CheckpointManager(self.directory, options=options)
+
+    def steps(self) -> list[int]:
+        """Steps of the complete checkpoints, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, state: PyTree, position: Mapping[str, Any]) -> None:
+        """Starts to write a checkpoint; training goes on meanwhile.
+
+        Raises:
+          CheckpointError: If this write cannot start or the one before it failed.
+        """
+        if step in self._manager.all_steps():
+            return
+        try:
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state),
+                    input=ocp.args.JsonSave(dict(position)),
+                ),
+                force=True,
+            )
+        except Exception as error:
+            raise self._cannot_write(error) from error
+
+    def wait(self) -> None:
+        """Returns once everything is on disk.
+
+        Raises:
+          CheckpointError: If it cannot be written (a full disk, say).
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise self._cannot_write(error) from error
+
+    def _cannot_write(self, error: Exception) -> CheckpointError:
+        good = self.steps()
+        kept = f"step {good[-1]} is intact" if good else "none was written before"
+        return CheckpointError(
+            f"cannot write a checkpoint under {self.directory}: {_first_line(error)}."
+            f" The last good checkpoint: {kept}. Make room or mend the path, then run"
+            " the same command again."
+        )
+
+    def reached_preemption(self, step: int) -> bool:
+        """Whether the cluster announced that all processes will be stopped.
+
+        All processes agree on the step at which this turns true.
+        """
+        return self._manager.reached_preemption(step)
+
+    def restore(self, abstract_state: PyTree) -> tuple[PyTree, dict[str, Any]] | None:
+        """The newest checkpoint that can be read.
+
+        Args:
+          abstract_state: `ShapeDtypeStruct`s that carry the shardings to restore to;
+            they need not be those it was saved with.
+
+        Returns:
+          `(state, input position)`, or None if the run has no checkpoint.
+
+        Raises:
+          CheckpointError: If there are checkpoints and none can be read.
+        """
+        failed = {}
+        for step in reversed(self.steps()):
+            result, reason = self._try_restore(step, abstract_state)
+            if result is not None:
+                self._set_aside(failed)
+                return result
+            failed[step] = reason
+            log.warning("checkpoint %d cannot be read: %s", step, reason)
+        if failed:
+            reasons = "; ".join(f"step {k}: {v}" for k, v in failed.items())
+            raise CheckpointError(
+                f"none of the checkpoints under {self.directory} can be read:"
+                f" {reasons}. If model or optimizer were changed, use another"
+                " --workdir; otherwise remove the directory to start again."
+            )
+        return None
+
+    def _try_restore(self, step: int, abstract_state: PyTree):
+        result, reason = None, ""
+        try:
+            restored = self._manager.restore(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardRestore(abstract_state),
+                    input=ocp.args.JsonRestore(),
+                ),
+            )
+            result = restored["state"], restored["input"]
+        except Exception as error:
+            reason = _first_line(error)
+        if jax.process_count() > 1:  # one process that fails makes all fall back
+            fine = multihost_utils.process_allgather(np.array(result is not None))
+            if not np.all(fine):
+                result, reason = None, reason or "unreadable on another process"
+        return result, reason
+
+    def _set_aside(self, failed: Mapping[int, str]) -> None:
+        # Their steps will be written again, under the same names.
+        for step in failed:
+            bad = self.directory / str(step)
+            if jax.process_index() == 0:
+                bad.rename(self.directory / f"damaged-{step}")
+            log.warning("set aside as %s/damaged-%d", self.directory, step)
+        if failed:
+            if jax.process_count() > 1:
+                multihost_utils.sync_global_devices("checkpoints set aside")
+            self._manager.reload()
+
+    def close(self) -> None:
+        """Waits for pending writes and closes."""
+        self.wait()
+        self._manager.close()
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:300]
+
+
+def save_params(path: epath.PathLike, params: PyTree) -> None:
+    """Writes parameters alone, as a plain Orbax checkpoint, replacing what is there."""
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(epath.Path(path).resolve(), params, force=True)
+
+
+def load_params(path: epath.PathLike) -> PyTree:
+    """Parameters as NumPy arrays, whatever devices wrote them.
+
+    Raises:
+      CheckpointError: If there is no readable checkpoint.
+    """
+    path = epath.Path(path).resolve()
+    checkpointer = ocp.PyTreeCheckpointer()
+    try:
+        metadata = checkpointer.metadata(path).item_metadata.tree
+        kinds = jax.tree.map(
+            lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata
+        )
+        return checkpointer.restore(path, restore_args=kinds)
+    except Exception as error:
+        raise CheckpointError(
+            f"no readable parameters at {path}: {_first_line(error)}"
+        ) from error
+
+
+def describe(position: Mapping[str, Any]) -> str:
+    """The position as one line of JSON, for messages."""
+    return json.dumps(dict(position), sort_keys=True)

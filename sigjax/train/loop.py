@@ -1,0 +1,317 @@
+"""The one training loop. A system brings a task and data, never its own loop."""
+
+import dataclasses
+import time
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from sigjax.train import sharding
+from sigjax.train.checkpoint import Checkpointer, describe
+from sigjax.train.meter import Meter, NonFiniteError
+from sigjax.train.optim import OptimConfig, make_optimizer
+from sigjax.train.preemption import Preempted, StopRequest
+from sigjax.train.step import (
+    TrainState,
+    make_evaluation_step,
+    make_init,
+    make_train_step,
+)
+from sigjax.train.task import Data, Task
+from sigjax.train.writer import Writer
+from sigjax.typing import Batch
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long, and how often to log, evaluate and save.
+
+    Attributes:
+      epochs: Length of training; an epoch sees every recording once.
+      steps: Length in steps instead, if given.
+      log_every: Steps between log lines; values are means over them.
+      checkpoint_every: Steps between checkpoints. There is always one at the end.
+      keep: How many of the newest checkpoints stay.
+      keep_every: Also keep every checkpoint at a multiple of this many steps.
+      evaluate_every: Steps between evaluations; always one at the end.
+      accumulation: Microbatches per update.
+    """
+
+    epochs: float = 1.0
+    steps: int | None = None
+    log_every: int = 50
+    checkpoint_every: int = 1000
+    keep: int = 3
+    keep_every: int | None = None
+    evaluate_every: int | None = None
+    accumulation: int = 1
+
+    def __post_init__(self):
+        """Refuses intervals that never come."""
+        for name in ("log_every", "checkpoint_every", "keep", "accumulation"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Where training ends."""
+        return self.steps or max(1, round(self.epochs * steps_per_epoch))
+
+
+class InputChangedError(RuntimeError):
+    """A run is continued on other data or batches than it was started on."""
+
+
+class Trainer:
+    """Initialises or resumes a run, takes its steps, logs, evaluates and saves.
+
+    Attributes:
+      total_steps: Where training ends.
+      start_step: Where this process began: 0, or the restored checkpoint's step.
+      state: The current state, sharded over the mesh.
+    """
+
+    def __init__(
+        self,
+        task: Task,
+        data: Data,
+        optim: OptimConfig,
+        config: TrainConfig,
+        *,
+        mesh: Mesh,
+        rules: tuple[sharding.Rule, ...],
+        workdir: epath.Path,
+        seed: int,
+    ):
+        """Compiles the step and restores the newest good checkpoint, if any.
+
+        Args:
+          task: What to learn.
+          data: From what.
+          optim: Optimizer and schedule.
+          config: Lengths and intervals.
+          mesh: From `sharding.make_mesh`.
+          rules: Which parameters are split; see `sharding.state_sharding`.
+          workdir: A directory that `writer.prepare_workdir` has checked.
+          seed: Of initialisation and of every random draw on the device.
+
+        Raises:
+          sharding.MeshError: If batch or parameters do not divide over the mesh.
+          checkpoint.CheckpointError: If there are checkpoints and none is readable.
+          InputChangedError: If the data are not those the run was started on.
+        """
+        self._task, self._data, self._config = task, data, config
+        self._workdir, self._mesh = workdir, mesh
+        self.total_steps = config.total_steps(data.steps_per_epoch)
+        optimizer = make_optimizer(
+            optim, steps_per_epoch=data.steps_per_epoch, total_steps=self.total_steps
+        )
+        self._batch_sharding = sharding.batch_sharding(mesh)
+        self._abstract_batch = {
+            k: jax.ShapeDtypeStruct(v.shape, v.dtype, sharding=self._batch_sharding)
+            for k, v in data.spec.items()
+        }
+        rows = next(iter(self._abstract_batch.values())).shape[0]
+        sharding.check_batch(mesh, rows, name="data.batch_size")
+        self._shard = sharding.batch_shard(mesh, rows)
+
+        init = make_init(task, optimizer)
+        self._key = jax.random.key(seed)
+        abstract = jax.eval_shape(init, self._key, self._abstract_batch)
+        placed = sharding.state_sharding(abstract, mesh, rules)
+        self._abstract_state = jax.tree.map(
+            lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+            abstract,
+            placed,
+        )
+        self._whole = NamedSharding(mesh, PartitionSpec())
+        self._init = jax.jit(init, out_shardings=placed)
+        self._evaluation_step = jax.jit(
+            make_evaluation_step(task), out_shardings=self._whole
+        )
+        self._train_step = self._compile(optimizer, placed)
+        self._checkpointer = Checkpointer(
+            workdir, keep=config.keep, keep_every=config.keep_every
+        )
+        self.state, self.start_step = self._restore_or_init()
+
+    def _compile(self, optimizer, placed: TrainState):
+        """The train step, compiled ahead so that its time is known and is said."""
+        step = make_train_step(
+            self._task, optimizer, accumulation=self._config.accumulation
+        )
+        start = time.perf_counter()
+        compiled = (
+            jax.jit(step, out_shardings=(placed, self._whole), donate_argnums=0)
+            .lower(self._abstract_state, self._abstract_batch)
+            .compile()
+        )
+        self.compile_s = time.perf_counter() - start
+        return compiled
+
+    def _restore_or_init(self) -> tuple[TrainState, int]:
+        restored = self._checkpointer.restore(self._abstract_state)
+        if restored is None:
+            # Any batch will do: only its shapes reach the initialisers.
+            zeros = {
+                k: np.zeros(v.shape, v.dtype) for k, v in self._abstract_batch.items()
+            }
+            return self._init(self._key, zeros), 0
+        state, position = restored
+        step = int(position.pop("step"))
+        now = dict(self._data.fingerprint)
+        if position != now:
+            raise InputChangedError(
+                f"{self._workdir} was started on other input: then"
+                f" {describe(position)}, now {describe(now)}. Continue with the same"
+                " data and data settings, or start anew in another --workdir."
+            )
+        return state, step
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of trained values."""
+        leaves = jax.tree.leaves(self._abstract_state.params)
+        return sum(leaf.size for leaf in leaves)
+
+    @property
+    def examples_per_step(self) -> int:
+        """Examples (windows) in one global batch."""
+        shapes = jax.eval_shape(
+            self._task.loss, self.state.variables, self._abstract_batch, self._key
+        )
+        return shapes.loss.shape[0]
+
+    def run(self, profile: tuple[int, int] | None = None) -> TrainState:
+        """Trains to the end.
+
+        Args:
+          profile: Record a profiler trace of these steps, `[first, last)`.
+
+        Returns:
+          The final state.
+
+        Raises:
+          NonFiniteError: Naming step and component; the last good checkpoint stays.
+          Preempted: After SIGTERM, once the state is saved.
+          checkpoint.CheckpointError: If a checkpoint cannot be written.
+        """
+        writer = Writer(
+            self._workdir, start_step=self.start_step, total_steps=self.total_steps
+        )
+        writer.say(self._greeting())
+        try:
+            with StopRequest() as stop:
+                self._steps(writer, stop, profile)
+            self._checkpointer.close()
+        except NonFiniteError as error:
+            self._checkpointer.close()
+            raise NonFiniteError(self._explain(error)) from None
+        finally:
+            writer.close()
+        return self.state
+
+    def _steps(self, writer: Writer, stop: StopRequest, profile) -> None:
+        meter = Meter(self.examples_per_step)
+        batches = self._batches()
+        for step in range(self.start_step, self.total_steps):
+            self._trace(step, profile)
+            with meter.waiting():
+                batch = next(batches)
+            self.state, metrics = self._train_step(self.state, batch)
+            meter.add(step + 1, metrics)
+            writer.progress(step + 1)
+            stopping = stop.asked or self._checkpointer.reached_preemption(step + 1)
+            self._mark(step + 1, meter, writer, stopping)
+            if stopping:
+                self._checkpointer.close()
+                writer.say(
+                    f"asked to stop: saved step {step + 1}; the same command"
+                    " goes on from there"
+                )
+                raise Preempted(step + 1)
+
+    def _mark(self, done: int, meter: Meter, writer: Writer, stopping: bool) -> None:
+        """After a step: log, evaluate, save; in this order, and each only if due.
+
+        A log line closes every checkpoint, so that a resumed run averages over the
+        same steps as one that was never stopped. Values are checked before saving: no
+        checkpoint ever holds a state that came after a NaN.
+        """
+        c = self._config
+        last = stopping or done == self.total_steps
+        saving = last or done % c.checkpoint_every == 0
+        evaluating = not stopping and (
+            done == self.total_steps
+            or (c.evaluate_every is not None and done % c.evaluate_every == 0)
+        )
+        if not (saving or evaluating or done % c.log_every == 0):
+            return
+        values = {"epoch": done / self._data.steps_per_epoch, **meter.flush()}
+        if evaluating:
+            values |= self.evaluate()
+        writer.progress(done, **_shown(values))
+        writer.write(done, values)
+        if saving:
+            position = {"step": done, **self._data.fingerprint}
+            self._checkpointer.save(done, self.state, position)
+        meter.restart()
+
+    def _batches(self) -> Iterator[Batch]:
+        index, count = self._shard
+        stream = self._data.train(
+            start_step=self.start_step, shard_index=index, shard_count=count
+        )
+        for batch in stream:
+            yield sharding.to_global(dict(batch), self._batch_sharding)
+
+    def evaluate(self) -> dict[str, float]:
+        """Means over the held-out split, each name with `val_` before it."""
+        index, count = self._shard
+        total = None
+        for batch in self._data.evaluation(shard_index=index, shard_count=count):
+            placed = sharding.to_global(dict(batch), self._batch_sharding)
+            sums = self._evaluation_step(self.state, placed, self._key)
+            total = sums if total is None else jax.tree.map(np.add, total, sums)
+            # Bounds the batches in flight, as in training.
+            total = jax.device_get(total)
+        if total is None:
+            return {}
+        examples = float(total.pop("examples"))
+        return {f"val_{k}": float(v) / examples for k, v in total.items()}
+
+    def _trace(self, step: int, profile: tuple[int, int] | None) -> None:
+        if profile and step == profile[0]:
+            jax.profiler.start_trace(str(self._workdir / "profile"))
+        if profile and step == profile[1]:
+            jax.block_until_ready(self.state)
+            jax.profiler.stop_trace()
+
+    def _greeting(self) -> str:
+        mesh = " x ".join(f"{k}={v}" for k, v in self._mesh.shape.items())
+        origin = (
+            f"continuing at step {self.start_step}" if self.start_step else "new run"
+        )
+        return (
+            f"{origin} of {self.total_steps} ({self._data.steps_per_epoch} per epoch),"
+            f" {self.parameter_count:,} parameters, {self.examples_per_step} examples a"
+            f" step, mesh {mesh} on {jax.default_backend()}, compiled in"
+            f" {self.compile_s:.1f} s"
+        )
+
+    def _explain(self, error: NonFiniteError) -> str:
+        steps = self._checkpointer.steps()
+        good = f"step {steps[-1]} in {self._workdir}" if steps else "none yet"
+        return (
+            f"training stopped: {error}. Last good checkpoint: {good}. Lower"
+            " optim.learning_rate or optim.clip_norm, or look at the data of that step."
+        )
+
+
+def _shown(values: dict[str, float]) -> dict[str, str]:
+    names = ("loss", "val_loss", "examples_per_s")
+    return {name: f"{values[name]:.4g}" for name in names if name in values}

@@ -1,0 +1,164 @@
+"""The training state and the pure steps over it.
+
+`train_step` and `evaluation_step` are plain functions of arrays: the loop jits them
+with shardings, the benchmarks and tests without.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from sigjax.train.optim import Optimizer
+from sigjax.train.task import Task
+from sigjax.typing import Array, Batch, LossOutput, PRNGKey
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that a run must remember; a pytree of plain arrays.
+
+    Attributes:
+      step: Int32, steps taken.
+      params: Float32 parameters.
+      model_state: Other Flax collections (batch statistics), `{}` for most models.
+      opt_state: Optax's.
+      key: The run's PRNG key; each step folds its number in.
+    """
+
+    step: Any
+    params: Any
+    model_state: Any
+    opt_state: Any
+    key: Any
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Flax variables: `params` and the other collections."""
+        return {"params": self.params, **self.model_state}
+
+
+def make_init(task: Task, optimizer: Optimizer) -> Callable[..., TrainState]:
+    """The pure function `(key, batch) -> TrainState` at step 0."""
+
+    def init(key: PRNGKey, batch: Batch) -> TrainState:
+        init_key, run_key = jax.random.split(key)
+        variables = dict(task.init(init_key, batch))
+        params = variables.pop("params")
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            model_state=variables,
+            opt_state=optimizer.tx.init(params),
+            key=run_key,
+        )
+
+    return init
+
+
+def _microbatches(batch: Batch, count: int) -> Batch:
+    """`[b, ...]` to `[count, b / count, ...]`, row `i` going to microbatch `i % count`.
+
+    Taking every count-th row keeps each microbatch spread over all devices.
+    """
+
+    def divide(x):
+        if x.shape[0] % count:
+            raise ValueError(
+                f"train.accumulation={count} does not divide a batch of {x.shape[0]}"
+            )
+        return x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
+
+    return jax.tree.map(divide, batch)
+
+
+def _gradients(task: Task, state: TrainState, batch: Batch, key: PRNGKey):
+    def mean_loss(params) -> tuple[Array, LossOutput]:
+        out = task.loss({"params": params, **state.model_state}, batch, key)
+        return out.loss.mean(), out
+
+    (loss, out), grads = jax.value_and_grad(mean_loss, has_aux=True)(state.params)
+    metrics = {"loss": loss} | {k: v.mean() for k, v in out.metrics.items()}
+    return grads, metrics, out.model_state
+
+
+def _accumulated(task: Task, state: TrainState, batch: Batch, key: PRNGKey, count: int):
+    def body(carry, microbatch):
+        total, model_state = carry
+        out = _gradients(task, state.replace(model_state=model_state), microbatch, key)
+        grads, metrics, model_state = out
+        return (jax.tree.map(jnp.add, total, (grads, metrics)), model_state), None
+
+    batches = _microbatches(batch, count)
+    first = jax.tree.map(lambda x: x[0], batches)
+    shapes = jax.eval_shape(lambda: _gradients(task, state, first, key)[:2])
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    (total, model_state), _ = jax.lax.scan(body, (zeros, state.model_state), batches)
+    grads, metrics = jax.tree.map(lambda x: x / count, total)
+    return grads, metrics, model_state
+
+
+def make_train_step(
+    task: Task, optimizer: Optimizer, *, accumulation: int = 1
+) -> Callable[[TrainState, Batch], tuple[TrainState, Mapping[str, Array]]]:
+    """The pure function `(state, batch) -> (state, metrics)`.
+
+    Args:
+      task: What to learn.
+      optimizer: How.
+      accumulation: Microbatches whose gradients are averaged before the update. It
+        must divide the batch; memory falls by as much, results stay the same.
+
+    Returns:
+      A function whose metrics are scalars: `loss`, its components, `grad_norm`,
+      `learning_rate`, and for Prodigy `step_size`, what the rate came to.
+    """
+
+    def train_step(state: TrainState, batch: Batch):
+        key = jax.random.fold_in(state.key, state.step)
+        if accumulation == 1:
+            grads, metrics, model_state = _gradients(task, state, batch, key)
+        else:
+            grads, metrics, model_state = _accumulated(
+                task, state, batch, key, accumulation
+            )
+        updates, opt_state = optimizer.tx.update(grads, state.opt_state, state.params)
+        rate = optimizer.schedule(state.step)
+        metrics |= {"grad_norm": optax.tree.norm(grads), "learning_rate": rate}
+        distance = optax.tree.get(opt_state, "estim_lr")
+        if distance is not None:
+            metrics["step_size"] = rate * distance
+        return state.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            model_state=model_state,
+            opt_state=opt_state,
+        ), metrics
+
+    return train_step
+
+
+def make_evaluation_step(
+    task: Task,
+) -> Callable[[TrainState, Batch, PRNGKey], Mapping[str, Array]]:
+    """The pure function `(state, batch, key) -> sums`, one per metric and `examples`.
+
+    Rows with `weight` 0 (padding of the last batch) do not count.
+    """
+
+    def evaluation_step(state: TrainState, batch: Batch, key: PRNGKey):
+        batch = dict(batch)
+        weight = batch.pop("weight")
+        metrics = task.evaluate(state.variables, batch, key)
+        examples = len(next(iter(metrics.values())))
+        weight = jnp.repeat(weight, examples // len(weight))
+        # where, not a product: a padded row may hold anything, NaN included.
+        sums = {
+            k: jnp.where(weight > 0, v * weight, 0.0).sum() for k, v in metrics.items()
+        }
+        return sums | {"examples": weight.sum()}
+
+    return evaluation_step
