@@ -48,6 +48,7 @@ _META = [
     "offset",
     "count",
 ]
+_META_DTYPE = np.dtype([(name, layout.BLOCK[name]) for name in _META])
 
 
 def read_cwa(source: epath.PathLike | bytes, *, name: str = "") -> Recording:
@@ -158,8 +159,9 @@ def _decode_blocks(
             decoded = int(run["count"].sum(dtype=np.int64))
             _decode_run(run, counts[position : position + decoded])
             position += decoded
-        kept.append(blocks[_META].copy())
-    return (np.concatenate(kept) if kept else np.zeros(0, layout.BLOCK)), position
+        # A copy of several fields alone would still carry the payload's bytes.
+        kept.append(blocks[_META].astype(_META_DTYPE))
+    return np.concatenate([np.zeros(0, _META_DTYPE), *kept]), position
 
 
 def _read_fully(handle: IO[bytes], size: int) -> bytes:

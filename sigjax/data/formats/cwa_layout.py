@@ -227,7 +227,8 @@ def parse_header(raw: bytes) -> Header:
         "logging_end": _describe_time(int(field["logging_end"])),
         "last_change": _describe_time(int(field["last_change"])),
     }
-    metadata |= _decode_annotation(bytes(field["annotation"]))
+    # What a user typed must not replace what the device says.
+    metadata = _decode_annotation(bytes(field["annotation"])) | metadata
     return Header(
         intact=True,
         data_offset=HEADER_BYTES,
