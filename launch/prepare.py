@@ -67,7 +67,7 @@ def _root(where: str) -> str | None:
 
 
 def table(report: batch.Report) -> str:
-    """The report as text: counts, hours, and why files were not used, an example each."""
+    """The report as text: counts, hours, and why files were not used."""
     rows = [
         ("device files found", report.found),
         ("  prepared", report.prepared),
