@@ -1,0 +1,68 @@
+"""The low-pass: its response, and that cutting into chunks changes nothing."""
+
+import numpy as np
+import pytest
+
+from sigjax.data.wearable import filters
+
+
+def _impulse_response(cutoff_hz, order, rate_hz, samples=4001):
+    impulse = np.zeros((1, samples))
+    impulse[0, samples // 2] = 1
+    return filters.lowpass(impulse, filters.design_lowpass(cutoff_hz, order, rate_hz))[
+        0
+    ]
+
+
+@pytest.mark.parametrize(("cutoff_hz", "rate_hz"), [(15.0, 99.2), (20.0, 100.0)])
+def test_zero_phase_with_6_db_at_cutoff(cutoff_hz, rate_hz):
+    response = _impulse_response(cutoff_hz, 8, rate_hz)
+    np.testing.assert_allclose(response, response[::-1], atol=1e-9)
+
+    time = np.arange(len(response)) / rate_hz
+
+    def gain_db(hz):
+        return 20 * np.log10(abs(response @ np.exp(-2j * np.pi * hz * time)))
+
+    assert gain_db(cutoff_hz) == pytest.approx(-6.02, abs=0.02)
+    assert gain_db(0) == pytest.approx(0, abs=1e-6)
+    assert gain_db(cutoff_hz / 2) > -0.1
+    assert gain_db(1.5 * cutoff_hz) < -60
+
+
+@pytest.mark.parametrize("rate_hz", [32.0, 99.2, 200.0])
+@pytest.mark.parametrize("samples", [4097, 10_000, 12_345])
+def test_chunks_equal_one_pass(rate_hz, samples):
+    counts = np.random.default_rng(0).integers(-2048, 2048, (samples, 3)).astype("i2")
+    sos = filters.design_lowpass(15, 8, rate_hz)
+    whole = filters.lowpass(counts.T / 256, sos)
+    chunks = list(filters.filtered_chunks(counts, 1 / 256, sos, chunk_samples=4096))
+    assert [c.start for c in chunks] == list(range(0, samples, 4096))
+    np.testing.assert_allclose(
+        np.concatenate([c.core for c in chunks], axis=1), whole, atol=1e-9
+    )
+    for chunk in chunks:
+        assert chunk.first == max(chunk.start - filters.HALO, 0)
+        end = min(chunk.stop + filters.HALO, samples)
+        np.testing.assert_allclose(chunk.values, whole[:, chunk.first : end], atol=1e-9)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3, 26, 27, 28])
+def test_segments_shorter_than_the_padding(samples):
+    counts = np.full((samples, 3), 256, np.int16)
+    sos = filters.design_lowpass(15, 8, 100)
+    (chunk,) = filters.filtered_chunks(counts, 1 / 256, sos)
+    np.testing.assert_allclose(chunk.core, np.ones((3, samples)), atol=1e-9)
+
+
+def test_without_a_filter_samples_pass_unchanged():
+    counts = np.arange(30, dtype=np.int16).reshape(10, 3)
+    chunks = list(filters.filtered_chunks(counts, 0.5, None, chunk_samples=4))
+    np.testing.assert_array_equal(
+        np.concatenate([c.core for c in chunks], axis=1), counts.T * 0.5
+    )
+
+
+def test_cutoff_beyond_half_the_rate_is_an_error():
+    with pytest.raises(ValueError, match="half the sampling rate"):
+        filters.design_lowpass(15, 8, 30)
