@@ -182,24 +182,59 @@ def save_params(path: epath.PathLike, params: PyTree) -> None:
         checkpointer.save(epath.Path(path).resolve(), params, force=True)
 
 
-def load_params(path: epath.PathLike) -> PyTree:
-    """Parameters as NumPy arrays, whatever devices wrote them.
+def load_params(path: epath.PathLike, item: str | None = None) -> PyTree:
+    """Arrays of a checkpoint as NumPy, whatever devices wrote them.
+
+    Args:
+      path: A checkpoint directory of Orbax.
+      item: Read only this entry of its tree, such as `"params"` of a training state.
 
     Raises:
       CheckpointError: If there is no readable checkpoint.
     """
     path = epath.Path(path).resolve()
-    checkpointer = ocp.PyTreeCheckpointer()
     try:
-        metadata = checkpointer.metadata(path).item_metadata.tree
-        kinds = jax.tree.map(
-            lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata
-        )
-        return checkpointer.restore(path, restore_args=kinds)
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            tree = checkpointer.metadata(path).item_metadata.tree
+            if item is not None:
+                tree = {item: tree[item]}
+            kinds = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), tree)
+            found = checkpointer.restore(
+                path,
+                args=ocp.args.PyTreeRestore(
+                    item=tree, restore_args=kinds, partial_restore=item is not None
+                ),
+            )
     except Exception as error:
         raise CheckpointError(
             f"no readable parameters at {path}: {_first_line(error)}"
         ) from error
+    return found if item is None else found[item]
+
+
+def latest_params(workdir: epath.PathLike, step: int | None = None):
+    """Parameters of a run, without its optimizer.
+
+    Args:
+      workdir: The run's directory.
+      step: Which checkpoint; the newest by default.
+
+    Returns:
+      `(step, params)`, NumPy arrays.
+
+    Raises:
+      CheckpointError: If that checkpoint does not exist or cannot be read.
+    """
+    directory = epath.Path(workdir) / "checkpoints"
+    names = [p.name for p in directory.iterdir()] if directory.exists() else []
+    steps = sorted(int(name) for name in names if name.isdigit())
+    if not steps or (step is not None and step not in steps):
+        raise CheckpointError(
+            f"{directory} holds no checkpoint{'' if step is None else f' {step}'};"
+            f" there are: {', '.join(map(str, steps)) or 'none'}"
+        )
+    step = steps[-1] if step is None else step
+    return step, load_params(directory / str(step) / "state", "params")
 
 
 def describe(position: Mapping[str, Any]) -> str:

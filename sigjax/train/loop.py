@@ -2,7 +2,8 @@
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -22,7 +23,7 @@ from sigjax.train.step import (
 )
 from sigjax.train.task import Data, Task
 from sigjax.train.writer import Writer
-from sigjax.typing import Batch
+from sigjax.typing import Batch, PyTree
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,13 @@ class TrainConfig:
         return self.steps or max(1, round(self.epochs * steps_per_epoch))
 
 
+class Example(NamedTuple):
+    """A few outputs of a task's function, and the split they come from."""
+
+    split: str
+    output: PyTree
+
+
 class InputChangedError(RuntimeError):
     """A run is continued on other data or batches than it was started on."""
 
@@ -73,6 +81,7 @@ class Trainer:
       total_steps: Where training ends.
       start_step: Where this process began: 0, or the restored checkpoint's step.
       state: The current state, sharded over the mesh.
+      evaluated: The figures of the last evaluation, `{}` before the first.
     """
 
     def __init__(
@@ -137,6 +146,7 @@ class Trainer:
         self._checkpointer = Checkpointer(
             workdir, keep=config.keep, keep_every=config.keep_every
         )
+        self.evaluated: dict[str, float] = {}
         self.state, self.start_step = self._restore_or_init()
 
     def _compile(self, optimizer, placed: TrainState):
@@ -282,7 +292,39 @@ class Trainer:
         if total is None:
             return {}
         examples = float(total.pop("examples"))
-        return {f"val_{k}": float(v) / examples for k, v in total.items()}
+        self.evaluated = {k: float(v) / examples for k, v in total.items()}
+        return {f"val_{k}": v for k, v in self.evaluated.items()}
+
+    def example(self, function: Callable[..., PyTree], count: int = 8) -> Example:
+        """What a function of the task makes of the first examples, for pictures.
+
+        Args:
+          function: `(variables, batch, key) -> pytree` of arrays `[e, ...]`.
+          count: How many examples to return.
+
+        Returns:
+          NumPy arrays `[count, ...]` on every process, of the held-out split, or of the
+          training split if nobody is held out.
+        """
+        index, of = self._shard
+        split = "validation"
+        batch = next(self._data.evaluation(shard_index=index, shard_count=of), None)
+        if batch is None:
+            split = "train"
+            batch = next(
+                self._data.train(start_step=0, shard_index=index, shard_count=of)
+            )
+        batch = {k: v for k, v in batch.items() if k != "weight"}
+
+        def first(variables, batch, key):
+            return jax.tree.map(lambda x: x[:count], function(variables, batch, key))
+
+        output = jax.jit(first, out_shardings=self._whole)(
+            self.state.variables,
+            sharding.to_global(batch, self._batch_sharding),
+            self._key,
+        )
+        return Example(split, jax.device_get(output))
 
     def _trace(self, step: int, profile: tuple[int, int] | None) -> None:
         if profile and step == profile[0]:

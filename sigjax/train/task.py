@@ -8,7 +8,6 @@ checkpoints or files.
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 
 from sigjax.typing import Array, Batch, LossOutput, PRNGKey, PyTree
@@ -45,8 +44,8 @@ class Data(Protocol):
         ...
 
     @property
-    def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
-        """Shapes and dtypes of one global batch."""
+    def spec(self) -> Mapping[str, Any]:
+        """One global batch: anything with `shape` and `dtype` under each key."""
         ...
 
     @property

@@ -1,0 +1,72 @@
+r"""Exports a trained run as an inference bundle.
+
+python -m launch.export --workdir=runs/demo --output=bundles/demo
+
+The bundle's `params/` is a plain Orbax checkpoint; `sigjax.load(BUNDLE)` embeds arrays
+and raw device files with it.
+"""
+
+import sys
+
+from absl import app, flags
+from etils import epath
+
+from launch import runtime
+from launch.systems import load_run
+from sigjax import export
+from sigjax.config import ConfigError
+from sigjax.data.store import Store, StoreError
+from sigjax.train.checkpoint import CheckpointError, latest_params
+
+_WORKDIR = flags.DEFINE_string("workdir", None, "A run's directory.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder of the bundle.", required=True)
+_STEP = flags.DEFINE_integer("step", None, "Checkpoint to export; default the newest.")
+
+
+def export_run(
+    workdir: epath.PathLike, output: epath.PathLike, step: int | None = None
+) -> int:
+    """Writes the bundle of a run; returns the exported step.
+
+    Raises:
+      FileNotFoundError: If `workdir` holds no run.
+      sigjax.train.checkpoint.CheckpointError: If the checkpoint cannot be read.
+    """
+    workdir = epath.Path(workdir)
+    system, saved = load_run(workdir)
+    step, params = latest_params(workdir, step)
+    store = Store.open(system.data.store or str(workdir / "store"))
+    task = system.task
+    export.save(
+        output,
+        model="mae",
+        params=params,
+        model_config=system.model,
+        signal=export.SignalConfig(
+            rate_hz=task.rate_hz,
+            channels=task.channels,
+            units="g",
+            window_s=task.window_s,
+            patch_s=task.patch_s,
+        ),
+        preprocessing=store.description,
+        source_run={"workdir": str(workdir), "step": step, **saved},
+    )
+    return step
+
+
+def main(argv: list[str]) -> None:
+    """Exports what the flags name."""
+    if len(argv) > 1:
+        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    runtime.start()
+    try:
+        step = export_run(_WORKDIR.value, _OUTPUT.value, _STEP.value)
+        print(f"step {step} of {_WORKDIR.value} -> {_OUTPUT.value}")
+        print(export.load(_OUTPUT.value))
+    except (CheckpointError, ConfigError, FileNotFoundError, StoreError) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,151 @@
+r"""Pre-trains a system.
+
+python -m launch.pretrain --config=configs/mae_wrist.py:demo --workdir=runs/demo
+
+The same command continues a run that was stopped. Values of the config are changed by
+flags (`--config.train.epochs=5`), an ablation of the config's `sweep()` is chosen by
+`--sweep_index`. On several hosts every process runs this same command; see the README.
+"""
+
+import importlib.util
+import json
+import sys
+
+import jax
+from absl import app, flags
+from etils import epath
+from ml_collections import config_flags
+
+from launch import runtime
+from launch.systems import WristMae, build_system
+from sigjax.config import ConfigError
+from sigjax.data.store import StoreError
+from sigjax.evals import figures
+from sigjax.train.checkpoint import CheckpointError
+from sigjax.train.loop import InputChangedError, Trainer
+from sigjax.train.meter import NonFiniteError
+from sigjax.train.sharding import MeshError, make_mesh
+from sigjax.train.writer import WorkdirError, prepare_workdir
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file[:variant].")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives.", required=True)
+_SWEEP_INDEX = flags.DEFINE_integer("sweep_index", None, "Entry of the config's sweep.")
+_PROFILE = flags.DEFINE_list(
+    "profile_steps", None, "First and last step of a profiler trace, such as 10,15."
+)
+flags.mark_flag_as_required("config")
+
+# Mistakes of input or environment: the message is for the user, a traceback is not.
+EXPECTED_ERRORS = (
+    CheckpointError,
+    ConfigError,
+    InputChangedError,
+    MeshError,
+    NonFiniteError,
+    StoreError,
+    WorkdirError,
+)
+
+
+def apply_sweep(config, config_file: str, index: int) -> None:
+    """Overrides `config` by entry `index` of the `sweep()` of its file."""
+    path = config_file.split(":")[0]
+    spec = importlib.util.spec_from_file_location("swept_config", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    points = list(module.sweep())
+    if not 0 <= index < len(points):
+        raise ConfigError(f"--sweep_index={index}: {path} has {len(points)} entries")
+    print(f"sweep {index} of {len(points)}: {points[index]}")
+    config.update_from_flattened_dict(points[index])
+
+
+def pretrain(
+    config, workdir: epath.PathLike, profile: tuple[int, int] | None = None
+) -> WristMae:
+    """Trains what `config` describes; everything lands in `workdir`.
+
+    Raises:
+      EXPECTED_ERRORS: With messages that say what to change.
+      sigjax.train.preemption.Preempted: After SIGTERM, once the state is saved.
+    """
+    system = build_system(config)
+    task = system.make_task()
+    mesh = make_mesh(system.mesh)
+    workdir = prepare_workdir(workdir)
+    data = system.open_data(workdir)
+    runtime.save_config(workdir, config)
+    trainer = Trainer(
+        task,
+        data,
+        system.optim,
+        system.train,
+        mesh=mesh,
+        rules=system.mesh.rules,
+        workdir=workdir,
+        seed=system.seed,
+    )
+    trainer.run(profile)
+    report(trainer, task, system, workdir)
+    return system
+
+
+def report(trainer: Trainer, task, system: WristMae, workdir: epath.Path) -> None:
+    """Writes the last evaluation and the figure, and says what to do next."""
+    example = trainer.example(task.reconstruct_masked)
+    if jax.process_index() != 0:
+        return
+    where = workdir / "eval" / example.split
+    where.mkdir(parents=True, exist_ok=True)
+    if trainer.evaluated:
+        (where / "metrics.json").write_text(json.dumps(trainer.evaluated, indent=1))
+    masked, reconstruction = example.output
+    figures.reconstruction(
+        where / "reconstruction.png",
+        patches=masked.patches,
+        index=masked.index,
+        reconstruction=reconstruction,
+        rate_hz=system.task.rate_hz,
+        channels=system.task.channels,
+        loss=system.loss,
+        title=f"{workdir.name}, step {trainer.total_steps}"
+        + (", SIMULATED data" if system.data.simulate else ""),
+    )
+    print(_next_steps(workdir, where))
+
+
+def _next_steps(workdir: epath.Path, where: epath.Path) -> str:
+    return f"""
+done. In {workdir}:
+  checkpoints/        Orbax, the newest few
+  metrics.jsonl       one JSON object per log line
+  {where.relative_to(workdir)}/  metrics.json, reconstruction.png
+next:
+  tensorboard --logdir={workdir}
+  python -m launch.export --workdir={workdir} --output={workdir}/bundle
+  python -c "import sigjax; print(sigjax.load('{workdir}/bundle'))"
+your own recordings (.cwa, Empatica E4):
+  python -m launch.prepare --input=FOLDER --output=STORE --preset=paper
+  python -m launch.pretrain --config=configs/mae_wrist.py --workdir=runs/mine \\
+      --config.data.store=STORE"""
+
+
+def main(argv: list[str]) -> None:
+    """Runs `pretrain` with the flags' values."""
+    if len(argv) > 1:
+        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    runtime.start()
+    profile = tuple(int(step) for step in _PROFILE.value) if _PROFILE.value else None
+    try:
+        config = _CONFIG.value
+        if _SWEEP_INDEX.value is not None:
+            file = config_flags.get_config_filename(flags.FLAGS["config"])
+            apply_sweep(config, file, _SWEEP_INDEX.value)
+        pretrain(config, _WORKDIR.value, profile)
+    except EXPECTED_ERRORS as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)

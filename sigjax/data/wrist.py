@@ -1,0 +1,152 @@
+"""Wrist recordings as a training stream and a held-out split by person."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from sigjax.data.crops import CropConfig, CropSource
+from sigjax.data.pipeline import eval_batches, steps_per_epoch, train_batches
+from sigjax.data.splits import split_people
+from sigjax.data.store import Store
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SimulationConfig:
+    """Simulated people, for trying things out without data.
+
+    Attributes:
+      people: How many.
+      days: Length of each recording.
+      seed: Another seed, other people.
+    """
+
+    people: int
+    days: float
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WristDataConfig:
+    """Which recordings, how they are divided and what is cut from them.
+
+    Attributes:
+      store: Folder or URL of a prepared store (`launch.prepare`). With `simulate`, and
+        if empty, `WORKDIR/store`.
+      crop_s: Contiguous stretch drawn from each recording and epoch, in seconds.
+      batch_size: Crops in a global batch.
+      validation_fraction: Share of people held out; 0 holds out nobody.
+      seed: Of the split, the order and the crops.
+      simulate: Simulate raw device files and prepare them first; None for real data.
+      workers: Reader processes; 0 reads in threads, which is faster on most machines.
+      read_threads: Batches read at once.
+      prefetch_batches: Batches kept ready on the host.
+    """
+
+    store: str
+    crop_s: float
+    batch_size: int
+    validation_fraction: float
+    seed: int = 0
+    simulate: SimulationConfig | None = None
+    workers: int = 0
+    read_threads: int = 2
+    prefetch_batches: int = 2
+
+
+class WristData:
+    """Batches of crops: `counts`, `scale`, `seed` and `recording`; see `CropSource`.
+
+    Attributes:
+      store: The opened store.
+      train_source: Recordings to train on.
+      validation_source: Recordings of other people, or None.
+    """
+
+    def __init__(self, store: Store, config: WristDataConfig):
+        """Splits by person and keeps what a crop fits in.
+
+        Raises:
+          sigjax.data.store.StoreError: If no recording is long enough.
+          ValueError: If the split leaves a side empty.
+        """
+        self.store = store
+        self._config = config
+        crop = CropConfig(crop_s=config.crop_s)
+        train, held_out = split_people(
+            store.entries,
+            validation_fraction=config.validation_fraction,
+            seed=config.seed,
+        )
+        self.train_source = CropSource(store, train, crop)
+        self.validation_source = CropSource(store, held_out, crop) if held_out else None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps after which every recording was seen."""
+        return steps_per_epoch(self.train_source, self._config.batch_size)
+
+    @property
+    def spec(self) -> Mapping[str, np.ndarray]:
+        """Shapes and dtypes of a global batch, as arrays that take no memory."""
+        b, s = self._config.batch_size, self.train_source.samples
+        return batch_spec(batch_size=b, samples=s)
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What decides the content and order of batches."""
+        c = self._config
+        return {
+            "store": self.store.fingerprint,
+            "batch_size": c.batch_size,
+            "crop_s": c.crop_s,
+            "seed": c.seed,
+            "validation_fraction": c.validation_fraction,
+        }
+
+    def train(
+        self, *, start_step: int, shard_index: int, shard_count: int
+    ) -> Iterator[Mapping[str, np.ndarray]]:
+        """Endless training batches from `start_step` on."""
+        return train_batches(
+            self.train_source,
+            batch_size=self._config.batch_size,
+            seed=self._config.seed,
+            shard_index=shard_index,
+            shard_count=shard_count,
+            start_step=start_step,
+            workers=self._config.workers,
+            read_threads=self._config.read_threads,
+            prefetch_batches=self._config.prefetch_batches,
+        )
+
+    def evaluation(
+        self, *, shard_index: int, shard_count: int
+    ) -> Iterator[Mapping[str, np.ndarray]]:
+        """The held-out recordings once; nothing if nobody is held out."""
+        if self.validation_source is None:
+            return iter(())
+        return eval_batches(
+            self.validation_source,
+            batch_size=self._config.batch_size,
+            seed=self._config.seed,
+            shard_index=shard_index,
+            shard_count=shard_count,
+            read_threads=self._config.read_threads,
+            prefetch_batches=self._config.prefetch_batches,
+        )
+
+
+def batch_spec(*, batch_size: int, samples: int) -> Mapping[str, np.ndarray]:
+    """Shape and dtype of every entry of a batch, as arrays that take no memory."""
+
+    def empty(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+        return np.broadcast_to(np.zeros((), dtype), shape)
+
+    return {
+        "counts": empty((batch_size, samples, 3), np.int16),
+        "scale": empty((batch_size,), np.float32),
+        "seed": empty((batch_size,), np.uint32),
+        "recording": empty((batch_size,), np.int32),
+    }
