@@ -1,0 +1,192 @@
+"""Many files into one store: names, persons, restarts, and files that fail."""
+
+import dataclasses
+import functools
+import json
+import pathlib
+import pickle
+
+import numpy as np
+import pytest
+from etils import epath
+
+from sigjax.data import formats
+from sigjax.data import recording as rec
+from sigjax.data import store as stores
+from sigjax.data.wearable import batch, prepare
+
+CONFIG = dataclasses.replace(
+    prepare.PRESETS["paper"], on_calibration_failure="keep", min_wear_h=0.01
+)
+
+
+def write_e4(path: pathlib.Path, seconds=60, seed=0):
+    """An Empatica E4 accelerometer file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    counts = rng.integers(-20, 20, (seconds * 32, 3)) + [0, 0, 60]
+    rows = [f"{x},{y},{z}" for x, y, z in counts]
+    head = ["1644226061.0, " * 2 + "1644226061.0", "32.0, 32.0, 32.0"]
+    path.write_text("\n".join(head + rows) + "\n")
+    return path
+
+
+def _prepare(folder, store, config=CONFIG, **options):
+    paths, skipped = formats.find_recordings(folder)
+    return batch.prepare_files(paths, store, config, skipped=skipped, **options)
+
+
+def _entries(store):
+    return {entry.name: entry for entry in stores.Store.open(store).entries}
+
+
+def test_one_bad_file_does_not_stop_the_others(tmp_path):
+    raw = tmp_path / "raw"
+    write_e4(raw / "S01" / "ACC.csv")
+    write_e4(raw / "S02" / "ACC.csv", seed=1)
+    (raw / "broken.cwa").write_bytes(b"MD")
+    (raw / "notes.csv").write_text("some,text\n")
+    (raw / "other.gt3x").write_bytes(b"PK")
+    report = _prepare(raw, tmp_path / "store")
+    assert (report.found, report.prepared, report.already_there) == (3, 2, 0)
+    ((path, reason),) = report.unreadable
+    assert path.endswith("broken.cwa") and "2 bytes" in reason
+    assert sorted(epath.Path(p).name for p, _ in report.skipped) == [
+        "notes.csv",
+        "other.gt3x",
+    ]
+    entries = _entries(tmp_path / "store")
+    assert {name: e.person for name, e in entries.items()} == {
+        "S01_ACC": "S01",
+        "S02_ACC": "S02",
+    }
+    assert report.persons == report.segments == 2
+    assert report.hours["recorded"] == pytest.approx(2 / 60, abs=1e-3)
+    written = json.loads((tmp_path / "store" / "report.json").read_text())
+    assert written["found"] == 3 and written["unreadable"][0][1] == reason
+
+
+def test_restart_skips_what_is_there_and_adds_what_is_new(tmp_path, monkeypatch):
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    write_e4(raw / "S01" / "ACC.csv")
+    write_e4(raw / "S02" / "ACC.csv", seed=1)
+    assert _prepare(raw, store).prepared == 2
+    write_e4(raw / "S03" / "ACC.csv", seed=2)
+    read = []
+    original = formats.read_recording
+    monkeypatch.setattr(
+        formats, "read_recording", lambda p: read.append(p.parent.name) or original(p)
+    )
+    report = _prepare(raw, store)
+    assert read == ["S03"]
+    assert (report.found, report.prepared, report.already_there) == (3, 1, 2)
+    assert report.segments == 3
+    assert _prepare(raw, store).already_there == 3
+
+
+def test_another_file_of_the_same_name_is_not_taken_for_the_one_stored(tmp_path):
+    store = tmp_path / "store"
+    for number in (1, 2):
+        folder = tmp_path / f"S{number:02d}"
+        write_e4(folder / "ACC.csv", seed=number)
+        assert _prepare(folder, store).prepared == 1
+        assert _prepare(folder, store).already_there == 1
+    entries = _entries(store)
+    assert len(entries) == 2 and "ACC" in entries
+    assert {entry.person for entry in entries.values()} == {"S01", "S02"}
+
+
+def test_a_store_prepared_otherwise_is_refused(tmp_path):
+    write_e4(tmp_path / "raw" / "ACC.csv")
+    _prepare(tmp_path / "raw", tmp_path / "store")
+    other = dataclasses.replace(CONFIG, lowpass_hz=10.0)
+    with pytest.raises(stores.StoreError, match="lowpass_hz"):
+        _prepare(tmp_path / "raw", tmp_path / "store", other)
+
+
+def test_nothing_usable_is_an_error_with_reasons(tmp_path):
+    write_e4(tmp_path / "raw" / "S01" / "ACC.csv")
+    (tmp_path / "raw" / "broken.cwa").write_bytes(b"")
+    config = dataclasses.replace(CONFIG, min_wear_h=24.0)
+    with pytest.raises(batch.NothingPreparedError) as error:
+        _prepare(tmp_path / "raw", tmp_path / "store", config)
+    message = str(error.value)
+    assert "1 unreadable, 1 dropped" in message
+    assert "no 24 h of contiguous wear" in message and "empty" in message
+    assert (tmp_path / "store" / "report.json").exists()
+    with pytest.raises(batch.NothingPreparedError, match="0 device files"):
+        batch.prepare_files([], tmp_path / "none", CONFIG)
+
+
+def test_an_unforeseen_failure_is_reported_with_its_place(tmp_path, monkeypatch):
+    write_e4(tmp_path / "raw" / "S01" / "ACC.csv")
+    write_e4(tmp_path / "raw" / "S02" / "ACC.csv", seed=1)
+    original = prepare.prepare_recording
+
+    def fail_once(recording, config, *, name, person):
+        if person == "S01":
+            raise IndexError("odd")
+        return original(recording, config, name=name, person=person)
+
+    monkeypatch.setattr(prepare, "prepare_recording", fail_once)
+    report = _prepare(tmp_path / "raw", tmp_path / "store")
+    ((path, reason),) = report.unreadable
+    assert "S01" in path and reason.startswith("IndexError at wearable_batch_test.py:")
+    assert report.prepared == 1
+
+
+def test_person_from_the_path(tmp_path):
+    raw = tmp_path / "raw"
+    write_e4(raw / "anna_left" / "ACC.csv")
+    write_e4(raw / "anna_right" / "ACC.csv", seed=1)
+    write_e4(raw / "nobody" / "ACC.csv", seed=2)
+    regex = r"(?P<person>[a-z]+)_(left|right)/"
+    report = _prepare(raw, tmp_path / "store", person_regex=regex)
+    assert report.persons == 1 and report.prepared == 2
+    ((path, reason),) = report.unreadable
+    assert "nobody" in path and "person_regex" in reason
+    with pytest.raises(ValueError, match="no group named person"):
+        _prepare(raw, tmp_path / "store", person_regex=r"([a-z]+)_")
+
+
+def test_person_from_header_folder_or_name():
+    def recording(device, **metadata):
+        return rec.Recording(
+            source="",
+            device=device,
+            device_id="",
+            nominal_rate_hz=100.0,
+            segments=(),
+            quality={},
+            metadata=metadata,
+        )
+
+    path = "study/S07/wave.1.cwa.gz"
+    assert batch.person_of(path, recording("AX3", subject_code="P9 "), "") == "P9"
+    assert batch.person_of(path, recording("AX3", subject_code=" "), "") == "wave.1"
+    assert batch.person_of(path, recording("E4"), "") == "S07"
+
+
+def test_names_are_unique_and_can_be_folders():
+    def names(*paths, root=None):
+        return batch.unique_names([epath.Path(path) for path in paths], root)
+
+    assert names("r/S01/ACC.csv", "r/S02/ACC.csv") == ["S01_ACC", "S02_ACC"]
+    assert names("r/S01/ACC.csv", root="r") == ["S01_ACC"]
+    assert names("r/a b/ü.cwa", root="r") == ["a_b__"]
+    assert names("r/.hidden.cwa") == ["hidden"]
+    for pair in (
+        ("r/a.cwa", "r/a.bin"),
+        ("r/a_b/c.cwa", "r/a/b_c.cwa"),
+        ("A.x", "a.y"),
+    ):
+        first, second = names(*pair)
+        assert first.lower() != second.lower()
+    assert names() == []
+
+
+def test_prepare_file_can_go_to_another_process(tmp_path):
+    path = write_e4(tmp_path / "ACC.csv")
+    job = functools.partial(batch.prepare_file, path, CONFIG, name="x")
+    prepared = pickle.loads(pickle.dumps(job))()
+    assert prepared.name == "x" and prepared.segments
