@@ -29,8 +29,9 @@ DISTRIBUTED = flags.DEFINE_enum(
 def start() -> None:
     """Starts jax.distributed where asked for, and the persistent compilation cache."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    if not flags.FLAGS["verbosity"].present:  # Orbax tells every rename
-        absl_logging.set_verbosity(absl_logging.WARNING)
+    if not flags.FLAGS["verbosity"].present:
+        # Orbax tells every rename and warns of its own defaults.
+        absl_logging.set_verbosity(absl_logging.ERROR)
     _start_distributed()
     cache = os.environ.get("SIGJAX_CACHE", "~/.cache/sigjax")
     path = pathlib.Path(cache).expanduser() / f"xla-{_machine()}"

@@ -186,7 +186,7 @@ def load_params(path: epath.PathLike, item: str | None = None) -> PyTree:
     """Arrays of a checkpoint as NumPy, whatever devices wrote them.
 
     Args:
-      path: A checkpoint directory of Orbax.
+      path: A directory that Orbax wrote.
       item: Read only this entry of its tree, such as `"params"` of a training state.
 
     Raises:
@@ -198,13 +198,12 @@ def load_params(path: epath.PathLike, item: str | None = None) -> PyTree:
             tree = checkpointer.metadata(path).item_metadata.tree
             if item is not None:
                 tree = {item: tree[item]}
+            # Without a target Orbax insists on the devices that wrote the checkpoint.
             kinds = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), tree)
-            found = checkpointer.restore(
-                path,
-                args=ocp.args.PyTreeRestore(
-                    item=tree, restore_args=kinds, partial_restore=item is not None
-                ),
+            args = ocp.args.PyTreeRestore(
+                item=tree, restore_args=kinds, partial_restore=item is not None
             )
+            found = checkpointer.restore(path, args=args)
     except Exception as error:
         raise CheckpointError(
             f"no readable parameters at {path}: {_first_line(error)}"
@@ -212,7 +211,9 @@ def load_params(path: epath.PathLike, item: str | None = None) -> PyTree:
     return found if item is None else found[item]
 
 
-def latest_params(workdir: epath.PathLike, step: int | None = None):
+def latest_params(
+    workdir: epath.PathLike, step: int | None = None
+) -> tuple[int, PyTree]:
     """Parameters of a run, without its optimizer.
 
     Args:
