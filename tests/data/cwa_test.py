@@ -373,11 +373,45 @@ def test_interleaved_formats_decode_each_by_its_own(tmp_path):
         np.testing.assert_allclose(found, expected)
 
 
-def test_steady_drift_within_tolerance_does_not_break(tmp_path):
-    for rate in (97.5, 102.5):
-        raw = _stored(_acceleration(12_000), _ax3(rate_hz=rate), tmp_path)
-        (segment,) = read_cwa(raw).segments
-        assert segment.rate_hz == pytest.approx(rate, abs=0.01)
+@pytest.mark.parametrize(
+    ("nominal_hz", "rate_hz"), [(100.0, 97.5), (100.0, 102.5), (12.5, 12.19)]
+)
+def test_steady_drift_does_not_break(tmp_path, nominal_hz, rate_hz):
+    device = _ax3(rate_hz=rate_hz, nominal_rate_hz=nominal_hz)
+    (segment,) = read_cwa(_stored(_acceleration(12_000), device, tmp_path)).segments
+    assert segment.rate_hz == pytest.approx(rate_hz, abs=0.01)
+
+
+def test_a_change_of_range_alone_breaks(tmp_path):
+    raw = _stored(_acceleration(1_200), _ax3(), tmp_path)
+    blocks = _blocks(raw)
+    blocks["rate_code"][5:] = _ax3(range_g=4).rate_code
+    recording = read_cwa(_file(raw, blocks))
+    assert [len(s.counts) for s in recording.segments] == [600, 600]
+    assert recording.quality["breaks_format"] == 1
+
+
+def test_a_change_of_scale_breaks_and_each_segment_has_its_own(tmp_path):
+    device = _ax3(model="AX6", packed=False)
+    raw = _stored(_acceleration(800), device, tmp_path)
+    blocks = _blocks(raw)
+    blocks["light_scale"][5:] = 3 << 13
+    recording = read_cwa(_file(raw, blocks))
+    assert recording.quality["breaks_format"] == 1
+    assert [s.scale for s in recording.segments] == [1 / 4096, 1 / 2048]
+
+
+def test_a_change_of_the_oldest_firmwares_frequency_breaks(tmp_path):
+    raw = _stored(_acceleration(1_200), _ax3(fractional=False), tmp_path)
+    blocks = _blocks(raw)
+    blocks["rate_code"], blocks["offset"] = 0, np.repeat([100, 50], 5)
+    steps = np.repeat([1.2, 2.4], 5)
+    seconds = 1_551_178_505 + np.cumsum(steps).astype(int)
+    blocks["timestamp"] = layout.pack_time(seconds)
+    recording = read_cwa(_file(raw, blocks))
+    assert recording.quality["breaks_format"] == 1
+    rates = [segment.rate_hz for segment in recording.segments]
+    assert rates == pytest.approx([100.0, 50.0], rel=0.2)
 
 
 # ------------------------------------------------------------------- bad files

@@ -115,6 +115,13 @@ def test_movement_is_continuous_between_pieces():
         assert np.abs(after[0] - before[-1]).max() < 0.1
 
 
+def test_a_device_on_a_table_stays_as_it_lies():
+    spans = (Span(activity="nonwear", start_s=0, end_s=3_000),)
+    simulation = WristSimulation(seed=3, days=0.03, rate_hz=_RATE, schedule=spans)
+    samples = np.concatenate([*simulation.chunks()])[200:]
+    assert (samples.std(0) < 0.006).all()
+
+
 def test_unusable_parameters_are_refused():
     with pytest.raises(ValueError, match="days"):
         WristSimulation(seed=0, days=0)
