@@ -81,9 +81,10 @@ def test_too_few_points(method, needed):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_too_little_spread(method):
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_too_little_spread(method, sign):
     mean, sd, time = _windows()
-    keep = mean[:, 1] > -0.25
+    keep = sign * mean[:, 1] > -0.25
     found = _calibrate(mean[keep], sd[keep], time[keep], method=method)
     assert not found.ok and "on y" in found.reason
 

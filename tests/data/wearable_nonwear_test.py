@@ -88,6 +88,14 @@ def test_native_rate_windows_equal_numpy_however_chunked():
             np.testing.assert_allclose(windows.sd[number], part.std(0, ddof=1))
 
 
+def test_no_window_reaches_across_a_gap():
+    first = round(EPOCH * RATE)
+    starts = [first, first + 1200 + 900]
+    blocks = _blocks([_still(40 / 60), _still(40 / 60)], 1.0, starts)
+    windows = stationary.windows(blocks, 10)
+    assert windows.index.tolist() == [*range(31), *range(70, 101)]
+
+
 def test_a_window_that_is_no_multiple_of_its_hop_is_an_error():
     with pytest.raises(ValueError, match="whole multiple"):
         stationary.windows(_blocks([_still(1)], 3.0), 10)

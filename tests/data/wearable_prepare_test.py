@@ -106,6 +106,30 @@ def test_calibrates_removes_non_wear_and_accounts_for_every_hour(preset):
     assert np.abs(np.linalg.norm(rest, axis=1) - 1).mean() < 0.005
 
 
+def test_calibration_counts_no_sample_twice():
+    found = _prepare(_recording(_segment(_daily(2), EPOCH)), min_wear_h=1).quality
+    assert 0.7 * 720 < found["calibration"]["points"] < 720
+
+
+def test_temperature_is_taken_out_sample_by_sample():
+    values = _daily(6)
+    index = np.arange(0, len(values), 60.0)
+    celsius = 25 + 8 * np.sin(2 * np.pi * index / len(values))
+    drift = np.interp(np.arange(len(values)), index, 2e-3 * (celsius - 25))
+    segment = dataclasses.replace(
+        _segment(values + drift[:, None], EPOCH),
+        temperature_index=index,
+        temperature_c=celsius.astype(np.float32),
+    )
+    config = prepare.PRESETS["actipy"]
+    prepared = _prepare(_recording(segment), config, min_wear_h=1)
+    plain = _prepare(_recording(_segment(values, EPOCH)), config, min_wear_h=1)
+    slopes = prepared.quality["calibration"]["temp_coeff_g_per_c"]
+    np.testing.assert_allclose(slopes, -2e-3, rtol=0.1)
+    error = prepared.segments[0].acceleration - plain.segments[0].acceleration
+    assert np.abs(error).max() < 0.003  # the drift is +-16 mg
+
+
 @pytest.mark.parametrize(("hours", "kept"), [(0.99, 0), (1.01, 1)])
 def test_minimum_wear(hours, kept):
     recording = _recording(_segment(_daily(hours), EPOCH))
