@@ -172,6 +172,13 @@ def test_grain_state_also_resumes(source):
     assert_equal(following, [next(again) for _ in range(4)])
 
 
+def test_planned_crops_tell_what_a_step_read(source):
+    plans = pipeline.train_crops(source, seed=7)
+    for step, batch in enumerate(take(source, 6)):
+        read = [(key[3], key[1], key[2], key[4]) for key in row_keys(batch)]
+        assert [plans[4 * step + row] for row in range(4)] == read
+
+
 def test_epochs_reshuffle_and_cut_anew(source):
     batches = take(source, 15, batch_size=2)
     assert pipeline.steps_per_epoch(source, 2) == 5
