@@ -18,10 +18,6 @@ from sigjax.config import ConfigError
 from sigjax.data.store import Store, StoreError
 from sigjax.train.checkpoint import CheckpointError, latest_params
 
-_WORKDIR = flags.DEFINE_string("workdir", None, "A run's directory.", required=True)
-_OUTPUT = flags.DEFINE_string("output", None, "Folder of the bundle.", required=True)
-_STEP = flags.DEFINE_integer("step", None, "Checkpoint to export; default the newest.")
-
 
 def export_run(
     workdir: epath.PathLike, output: epath.PathLike, step: int | None = None
@@ -55,18 +51,28 @@ def export_run(
     return step
 
 
+def define_flags() -> None:
+    """The command's flags; not on import, where other commands' may be defined."""
+    flags.DEFINE_string("workdir", None, "Directory of the run to export.")
+    flags.DEFINE_string("output", None, "Folder of the bundle; replaced if it is one.")
+    flags.DEFINE_integer("step", None, "Checkpoint to export; the newest by default.")
+    flags.mark_flags_as_required(["workdir", "output"])
+
+
 def main(argv: list[str]) -> None:
     """Exports what the flags name."""
     if len(argv) > 1:
         raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
     runtime.start()
+    given = flags.FLAGS
     try:
-        step = export_run(_WORKDIR.value, _OUTPUT.value, _STEP.value)
-        print(f"step {step} of {_WORKDIR.value} -> {_OUTPUT.value}")
-        print(export.load(_OUTPUT.value))
+        step = export_run(given.workdir, given.output, given.step)
+        print(f"step {step} of {given.workdir} -> {given.output}")
+        print(export.load(given.output))
     except (CheckpointError, ConfigError, FileNotFoundError, StoreError) as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
+    define_flags()
     app.run(main)

@@ -20,42 +20,15 @@ from etils import epath
 from sigjax.data import formats
 from sigjax.data.wearable import batch, prepare
 
-_INPUT = flags.DEFINE_string(
-    "input", None, "Folder, file or pattern of device files.", required=True
-)
-_OUTPUT = flags.DEFINE_string("output", None, "Folder of the store.", required=True)
-_PRESET = flags.DEFINE_enum(
-    "preset", "paper", sorted(prepare.PRESETS), "Whose preprocessing to follow."
-)
-_MIN_WEAR_H = flags.DEFINE_float(
-    "min_wear_h", None, "Shortest wear to keep, hours (preset paper: 24)."
-)
-_MAX_GAP_S = flags.DEFINE_float(
-    "max_gap_s", None, "Longest gap to bridge, seconds (presets: 2)."
-)
-_ON_CALIBRATION_FAILURE = flags.DEFINE_enum(
-    "on_calibration_failure",
-    None,
-    ["drop", "keep"],
-    "What to do with recordings that cannot be calibrated (preset paper: drop).",
-)
-_PERSON_REGEX = flags.DEFINE_string(
-    "person_regex",
-    "",
-    "Where a path names the person: a regular expression with a group named person, "
-    r"such as '(?P<person>S\d+)_'. Default: the header's subject code, else the "
-    "folder (Empatica E4), else the file name.",
-)
-
 
 def _config() -> prepare.PrepareConfig:
     given = {
-        "min_wear_h": _MIN_WEAR_H.value,
-        "max_gap_s": _MAX_GAP_S.value,
-        "on_calibration_failure": _ON_CALIBRATION_FAILURE.value,
+        "min_wear_h": flags.FLAGS.min_wear_h,
+        "max_gap_s": flags.FLAGS.max_gap_s,
+        "on_calibration_failure": flags.FLAGS.on_calibration_failure,
     }
     changes = {key: value for key, value in given.items() if value is not None}
-    return dataclasses.replace(prepare.PRESETS[_PRESET.value], **changes)
+    return dataclasses.replace(prepare.PRESETS[flags.FLAGS.preset], **changes)
 
 
 def _root(where: str) -> str | None:
@@ -96,18 +69,47 @@ def table(report: batch.Report) -> str:
     return "\n".join(lines)
 
 
+def define_flags() -> None:
+    """The command's flags; not on import, where other commands' may be defined."""
+    flags.DEFINE_string("input", None, "Folder, file or pattern of device files.")
+    flags.DEFINE_string("output", None, "Folder of the store.")
+    flags.DEFINE_enum(
+        "preset", "paper", sorted(prepare.PRESETS), "Whose preprocessing to follow."
+    )
+    flags.DEFINE_float(
+        "min_wear_h", None, "Shortest wear to keep, hours (preset paper: 24)."
+    )
+    flags.DEFINE_float(
+        "max_gap_s", None, "Longest gap to bridge, seconds (presets: 2)."
+    )
+    flags.DEFINE_enum(
+        "on_calibration_failure",
+        None,
+        ["drop", "keep"],
+        "What to do with recordings that cannot be calibrated (preset paper: drop).",
+    )
+    flags.DEFINE_string(
+        "person_regex",
+        "",
+        "Where a path names the person: a regular expression with a group named person,"
+        r" such as '(?P<person>S\d+)_'. Default: the header's subject code, else the"
+        " folder (Empatica E4), else the file name.",
+    )
+    flags.mark_flags_as_required(["input", "output"])
+
+
 def main(argv: list[str]) -> None:
     """Prepares what the flags name."""
     if len(argv) > 1:
         raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
     try:
-        paths, skipped = formats.find_recordings(_INPUT.value)
+        paths, skipped = formats.find_recordings(flags.FLAGS.input)
         report = batch.prepare_files(
             paths,
-            _OUTPUT.value,
+            flags.FLAGS.output,
             _config(),
-            root=_root(_INPUT.value),
-            person_regex=_PERSON_REGEX.value,
+            root=_root(flags.FLAGS.input),
+            person_regex=flags.FLAGS.person_regex,
             skipped=skipped,
             progress=functools.partial(tqdm.tqdm, unit="file", desc="preparing"),
         )
@@ -117,4 +119,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    define_flags()
     app.run(main)

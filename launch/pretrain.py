@@ -27,14 +27,6 @@ from sigjax.train.meter import NonFiniteError
 from sigjax.train.sharding import MeshError, make_mesh
 from sigjax.train.writer import WorkdirError, prepare_workdir
 
-_CONFIG = config_flags.DEFINE_config_file("config", None, "Config file[:variant].")
-_WORKDIR = flags.DEFINE_string("workdir", None, "Where the run lives.", required=True)
-_SWEEP_INDEX = flags.DEFINE_integer("sweep_index", None, "Entry of the config's sweep.")
-_PROFILE = flags.DEFINE_list(
-    "profile_steps", None, "First and last step of a profiler trace, such as 10,15."
-)
-flags.mark_flag_as_required("config")
-
 # Mistakes of input or environment: the message is for the user, a traceback is not.
 EXPECTED_ERRORS = (
     CheckpointError,
@@ -131,21 +123,38 @@ your own recordings (.cwa, Empatica E4):
       --config.data.store=STORE"""
 
 
+def define_flags() -> None:
+    """The command's flags; not on import, where other commands' may be defined."""
+    config_flags.DEFINE_config_file("config", None, "Config file[:variant].")
+    flags.DEFINE_string(
+        "workdir", None, "Where the run lives; continues it if it does."
+    )
+    flags.DEFINE_integer("sweep_index", None, "Entry of the config's sweep().")
+    flags.DEFINE_list(
+        "profile_steps", None, "First and last step of a profiler trace, such as 10,15."
+    )
+    flags.mark_flags_as_required(["config", "workdir"])
+
+
 def main(argv: list[str]) -> None:
     """Runs `pretrain` with the flags' values."""
     if len(argv) > 1:
         raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    given = flags.FLAGS
+    profile = None
+    if given.profile_steps:
+        first, last = (int(step) for step in given.profile_steps)
+        profile = first, last
     runtime.start()
-    profile = tuple(int(step) for step in _PROFILE.value) if _PROFILE.value else None
     try:
-        config = _CONFIG.value
-        if _SWEEP_INDEX.value is not None:
-            file = config_flags.get_config_filename(flags.FLAGS["config"])
-            apply_sweep(config, file, _SWEEP_INDEX.value)
-        pretrain(config, _WORKDIR.value, profile)
+        if given.sweep_index is not None:
+            file = config_flags.get_config_filename(given["config"])
+            apply_sweep(given.config, file, given.sweep_index)
+        pretrain(given.config, given.workdir, profile)
     except EXPECTED_ERRORS as error:
         sys.exit(f"error: {error}")
 
 
 if __name__ == "__main__":
+    define_flags()
     app.run(main)

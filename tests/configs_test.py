@@ -1,0 +1,100 @@
+"""Every config, variant and sweep point: shapes of init and step, at no cost."""
+
+import importlib.util
+import pathlib
+
+import jax
+import ml_collections
+import pytest
+
+from launch.systems import build_system
+from sigjax.config import ConfigError
+from sigjax.train import sharding
+from sigjax.train.optim import make_optimizer
+from sigjax.train.step import make_evaluation_step, make_init, make_train_step
+
+FILES = sorted(
+    path
+    for path in (pathlib.Path(__file__).parents[1] / "configs").glob("*.py")
+    if path.name != "__init__.py"
+)
+VARIANTS = {"mae_wrist": ("", "demo", "hour", "minute", "smoke")}
+
+
+def module(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+POINTS = [
+    pytest.param(path, "", index, id=f"{path.stem}-sweep{index}")
+    for path in FILES
+    for index in range(len(list(module(path).sweep())))
+] + [
+    pytest.param(path, variant, None, id=f"{path.stem}-{variant or 'default'}")
+    for path in FILES
+    for variant in VARIANTS[path.stem]
+]
+
+
+@pytest.mark.parametrize(("path", "variant", "index"), POINTS)
+def test_config_builds_and_its_step_traces(path, variant, index):
+    config = module(path).get_config(variant)
+    config.lock()
+    if index is not None:
+        config.update_from_flattened_dict(list(module(path).sweep())[index])
+    system = build_system(config)
+    task = system.make_task()
+    optimizer = make_optimizer(system.optim, steps_per_epoch=10, total_steps=100)
+    batch = system.batch_spec()
+    state = jax.eval_shape(make_init(task, optimizer), jax.random.key(0), batch)
+    step = make_train_step(task, optimizer, accumulation=system.train.accumulation)
+    after, metrics = jax.eval_shape(step, state, batch)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert all(value.shape == () for value in metrics.values())
+    mesh = sharding.make_mesh(system.mesh, jax.devices()[:1])
+    sharding.state_sharding(state, mesh, system.mesh.rules)
+    weight = jax.ShapeDtypeStruct((system.data.batch_size,), "float32")
+    sums = jax.eval_shape(
+        make_evaluation_step(task), state, batch | {"weight": weight}, jax.random.key(0)
+    )
+    assert {"loss", "examples"} <= set(sums)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_partition_rule_meets_a_parameter(path):
+    import re
+
+    system = build_system(module(path).get_config())
+    optimizer = make_optimizer(system.optim, steps_per_epoch=10, total_steps=100)
+    state = jax.eval_shape(
+        make_init(system.make_task(), optimizer),
+        jax.random.key(0),
+        system.batch_spec(),
+    )
+    names = [
+        sharding._name(path)
+        for path, _ in jax.tree_util.tree_leaves_with_path(state.params)
+    ]
+    for pattern, _ in system.mesh.rules:
+        assert any(re.search(pattern, name) for name in names), pattern
+
+
+def test_the_paper_sees_256_windows_of_300_tokens_a_step():
+    system = build_system(module(FILES[0]).get_config())
+    task = system.make_task()
+    shape = jax.eval_shape(task.windows, system.batch_spec()).shape
+    assert shape == (256, 300, 900)
+    assert task.masked == 180
+
+
+def test_an_unknown_variant_names_the_known_ones():
+    with pytest.raises(ValueError, match="demo, hour, minute, smoke"):
+        module(FILES[0]).get_config("dmeo")
+
+
+def test_an_unknown_system_names_the_known_ones():
+    with pytest.raises(ConfigError, match="must be one of wrist_mae, got 'mae_wrist'"):
+        build_system(ml_collections.ConfigDict({"system": "mae_wrist"}))

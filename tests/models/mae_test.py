@@ -1,0 +1,105 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sigjax.models.mae import Mae, MaeConfig
+from sigjax.signal.masking import index_to_mask
+
+PAPER = MaeConfig(patch_size=900, width=256, depth=12, num_heads=4, mlp_dim=680)
+TINY = MaeConfig(patch_size=12, width=16, depth=2, num_heads=2, mlp_dim=24)
+INDEX = jnp.array([[1, 4, 5]])
+MASK = index_to_mask(INDEX, 8)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    patches = jax.random.normal(jax.random.key(0), (1, 8, 12))
+    variables = Mae(TINY).init(jax.random.key(1), patches)
+    return variables, patches
+
+
+def test_the_papers_model_has_9_88_million_parameters():
+    shapes = jax.eval_shape(
+        Mae(PAPER).init, jax.random.key(0), jax.ShapeDtypeStruct((1, 300, 900), "f4")
+    )
+    count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    # By hand: embedding and head with biases, mask token, final norm, and per block
+    # qkv, out, gate, up, down and two norms.
+    block = 4 * 256**2 + 3 * 256 * 680 + 2 * 256
+    assert count == 900 * 256 + 256 + 256 * 900 + 900 + 256 + 256 + 12 * block
+    assert count == 9_881_220
+
+
+def test_a_masked_patch_cannot_reach_any_reconstruction(tiny):
+    variables, patches = tiny
+
+    def total(patches):
+        return (Mae(TINY).apply(variables, patches, MASK).reconstruction ** 2).sum()
+
+    grad = np.asarray(jax.grad(total)(patches))[0]
+    hidden = np.asarray(MASK[0])
+    assert (grad[hidden] == 0).all()
+    assert (np.abs(grad[~hidden]).max(axis=-1) > 0).all()
+
+
+def test_visible_patches_and_their_order_reach_every_masked_token(tiny):
+    variables, patches = tiny
+    out = Mae(TINY).apply(variables, patches, MASK, INDEX).reconstruction
+    swapped = patches[:, jnp.array([2, 1, 0, 3, 4, 5, 6, 7])]  # 0 and 2 are visible
+    other = Mae(TINY).apply(variables, swapped, MASK, INDEX).reconstruction
+    assert (np.abs(out - other).max(axis=-1) > 1e-5).all()
+
+
+def test_masked_patches_share_the_mask_token(tiny):
+    variables, patches = tiny
+    changed = jnp.where(MASK[..., None], 100.0, patches)
+    apply = Mae(TINY).apply
+    np.testing.assert_array_equal(
+        apply(variables, patches, MASK).tokens, apply(variables, changed, MASK).tokens
+    )
+    # Rotary positions still tell masked tokens apart.
+    tokens = np.asarray(apply(variables, patches, MASK).tokens)[0]
+    assert np.abs(tokens[1] - tokens[4]).max() > 1e-4
+
+
+def test_reconstructing_some_tokens_equals_choosing_among_all(tiny):
+    variables, patches = tiny
+    every = Mae(TINY).apply(variables, patches, MASK).reconstruction
+    some = Mae(TINY).apply(variables, patches, MASK, INDEX).reconstruction
+    np.testing.assert_allclose(some, every[:, INDEX[0]], rtol=1e-5, atol=1e-6)
+
+
+def test_remat_changes_memory_not_values(tiny):
+    variables, patches = tiny
+
+    def loss(variables, config):
+        out = Mae(config).apply(variables, patches, MASK)
+        return (out.reconstruction**2).mean()
+
+    plain = jax.grad(loss)(variables, TINY)
+    remat = jax.grad(loss)(variables, dataclasses.replace(TINY, remat=True))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), plain, remat)
+
+
+def test_bfloat16_compute_keeps_float32_parameters_and_output(tiny):
+    _, patches = tiny
+    config = dataclasses.replace(TINY, dtype="bfloat16")
+    variables = Mae(config).init(jax.random.key(1), patches)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}
+    out = Mae(config).apply(variables, patches, MASK)
+    assert out.tokens.dtype == jnp.bfloat16
+    assert out.reconstruction.dtype == jnp.float32
+    exact = Mae(TINY).apply(variables, patches, MASK)
+    scale = float(jnp.abs(exact.reconstruction).max())
+    np.testing.assert_allclose(
+        out.reconstruction, exact.reconstruction, atol=0.05 * scale
+    )
+
+
+@pytest.mark.parametrize("heads", [3, 16])
+def test_heads_must_divide_the_width_in_pairs(heads):
+    with pytest.raises(ValueError, match="even head width"):
+        MaeConfig(patch_size=12, width=16, depth=1, num_heads=heads, mlp_dim=8)

@@ -1,0 +1,79 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sigjax.train.optim import OptimConfig, decay_mask, make_optimizer, make_schedule
+
+
+def rates(steps, **kwargs):
+    config = OptimConfig(name="adamw", **({"learning_rate": 2.0} | kwargs))
+    schedule = make_schedule(config, steps_per_epoch=10, total_steps=40)
+    return np.asarray(jax.vmap(schedule)(jnp.arange(steps)))
+
+
+def test_one_epoch_of_linear_warm_up_then_a_cosine_that_restarts_every_epoch():
+    found = rates(40)
+    np.testing.assert_allclose(found[:10], 2.0 * np.arange(1, 11) / 10, rtol=1e-6)
+    cosine = 1 + np.cos(np.pi * np.arange(10) / 10)
+    np.testing.assert_allclose(found[10:], np.tile(cosine, 3), rtol=1e-5)
+
+
+def test_a_single_cosine_ends_at_its_final_fraction():
+    found = rates(41, schedule="cosine", final_fraction=0.1, warmup_epochs=0.0)
+    assert found[0] == pytest.approx(2.0)
+    assert found[20] == pytest.approx(2.0 * 0.55)
+    assert found[40] == pytest.approx(0.2)
+
+
+def test_a_constant_rate_stays_after_warm_up():
+    found = rates(30, schedule="constant", warmup_epochs=0.5)
+    assert (found[5:] == 2.0).all()
+    assert found[0] == pytest.approx(0.4)
+
+
+def test_only_kernels_decay():
+    params = {
+        "blocks": {"mlp": {"up": {"kernel": 0.0}}, "norm": {"scale": 0.0}},
+        "head": {"kernel": 0.0, "bias": 0.0},
+        "mask_token": 0.0,
+    }
+    mask = decay_mask(params)
+    assert mask["blocks"]["mlp"]["up"]["kernel"] and mask["head"]["kernel"]
+    assert not mask["blocks"]["norm"]["scale"]
+    assert not mask["head"]["bias"]
+    assert not mask["mask_token"]
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"), [("adamw", 0.05), ("prodigy", 1.0)], ids=["adamw", "prodigy"]
+)
+def test_both_optimizers_descend_a_quadratic(name, rate):
+    config = OptimConfig(
+        name=name, learning_rate=rate, schedule="constant", warmup_epochs=0.0
+    )
+    tx = make_optimizer(config, steps_per_epoch=1, total_steps=300).tx
+    target = jnp.array([1.0, -2.0, 3.0])
+    params = {"kernel": jnp.zeros(3)}
+    state = tx.init(params)
+
+    @jax.jit
+    def step(params, state):
+        grads = jax.grad(lambda p: ((p["kernel"] - target) ** 2).sum())(params)
+        updates, state = tx.update(grads, state, params)
+        return optax.apply_updates(params, updates), state
+
+    for _ in range(300):
+        params, state = step(params, state)
+    np.testing.assert_allclose(params["kernel"], target, atol=0.05)
+
+
+def test_gradients_are_clipped_to_the_norm():
+    config = OptimConfig(name="adamw", learning_rate=1.0, clip_norm=1e-3)
+    tx = make_optimizer(config, steps_per_epoch=1, total_steps=1).tx
+    params = {"kernel": jnp.zeros(4)}
+    state = tx.init(params)
+    _, state = tx.update({"kernel": jnp.full(4, 1e6)}, state, params)
+    moment = optax.tree.get(state, "mu")["kernel"]
+    assert float(optax.tree.norm(moment)) == pytest.approx(1e-3 * (1 - 0.9), rel=1e-4)
