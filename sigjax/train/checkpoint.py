@@ -1,9 +1,10 @@
 """Checkpoints of state and input position, through Orbax; the only file that knows it.
 
-`WORKDIR/checkpoints/STEP/state` holds the training state as plain arrays and
-`.../input` the position of the input stream as JSON. Orbax writes to a temporary name
-and renames, so a killed run leaves no half checkpoint under a step's name; a checkpoint
-that was damaged later is set aside and the one before it is used.
+`WORKDIR/checkpoints/STEP/state` holds the training state as plain arrays,
+`.../input` the position of the input stream as JSON and `.../files.json` the sizes and
+checksums of both. Orbax writes to a temporary name and renames, so a killed run leaves
+no half checkpoint under a step's name; a checkpoint that was damaged later is set aside
+and the one before it is used.
 """
 
 import json
@@ -17,6 +18,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
 
+from sigjax.train import manifest
 from sigjax.typing import PyTree
 
 log = logging.getLogger("sigjax")
@@ -42,16 +44,31 @@ class Checkpointer:
           workdir: The run's directory.
           keep: How many of the newest checkpoints stay.
           keep_every: Also keep every checkpoint at a multiple of this many steps.
+
+        Raises:
+          CheckpointError: If the directory cannot be made or read.
         """
         self.directory = workdir / "checkpoints"
+        self._saving = 0
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             keep_period=keep_every,
+            # Half-written ones of a run that was killed.
+            cleanup_tmp_directories=True,
             enable_async_checkpointing=True,
+            async_options=ocp.AsyncOptions(
+                post_finalization_callback=self._write_manifest
+            ),
             # The loop decides when; Orbax's own policy would skip forced steps.
             save_interval_steps=1,
         )
-        self._manager = ocp.CheckpointManager(self.directory, options=options)
+        try:
+            self._manager = ocp.CheckpointManager(self.directory, options=options)
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot open {self.directory}: {_first_line(error)}. Move away what"
+                " stands there or choose another --workdir."
+            ) from error
 
     def steps(self) -> list[int]:
         """Steps of the complete checkpoints, ascending."""
@@ -66,6 +83,8 @@ class Checkpointer:
         if step in self._manager.all_steps():
             return
         try:
+            self._manager.wait_until_finished()
+            self._saving = step
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -88,9 +107,19 @@ class Checkpointer:
         except Exception as error:
             raise self._cannot_write(error) from error
 
+    def _write_manifest(self) -> None:
+        # Orbax calls this on process 0 once all files are written, just before it gives
+        # the directory its final name.
+        names = (p for p in self.directory.iterdir() if p.name[:1].isdigit())
+        (directory,) = (p for p in names if _step(p) == self._saving)
+        manifest.write(directory)
+
     def _cannot_write(self, error: Exception) -> CheckpointError:
-        good = self.steps()
-        kept = f"step {good[-1]} is intact" if good else "none was written before"
+        # Orbax's own list lacks those it would have deleted after this one.
+        steps = sorted(_steps_in(self.directory), reverse=True)
+        good = (s for s in steps if not manifest.find_damage(self.directory / str(s)))
+        step = next(good, None)
+        kept = "none was written before" if step is None else f"step {step} is intact"
         return CheckpointError(
             f"cannot write a checkpoint under {self.directory}: {_first_line(error)}."
             f" The last good checkpoint: {kept}. Make room or mend the path, then run"
@@ -124,7 +153,7 @@ class Checkpointer:
                 self._set_aside(failed)
                 return result
             failed[step] = reason
-            log.warning("checkpoint %d cannot be read: %s", step, reason)
+            log.warning("%s/%d cannot be read: %s", self.directory, step, reason)
         if failed:
             reasons = "; ".join(f"step {k}: {v}" for k, v in failed.items())
             raise CheckpointError(
@@ -134,7 +163,21 @@ class Checkpointer:
             )
         return None
 
+    def _find_damage(self, step: int) -> str | None:
+        """What process 0 finds wrong; all must agree before they read together."""
+        damage = None
+        if jax.process_index() == 0:
+            damage = manifest.find_damage(self.directory / str(step))
+        if jax.process_count() > 1:
+            found = multihost_utils.broadcast_one_to_all(np.array(damage is not None))
+            if found and damage is None:
+                damage = "process 0 found it damaged"
+        return damage
+
     def _try_restore(self, step: int, abstract_state: PyTree):
+        damage = self._find_damage(step)
+        if damage is not None:
+            return None, damage
         result, reason = None, ""
         try:
             restored = self._manager.restore(
@@ -155,11 +198,13 @@ class Checkpointer:
 
     def _set_aside(self, failed: Mapping[int, str]) -> None:
         # Their steps will be written again, under the same names.
-        for step in failed:
-            bad = self.directory / str(step)
-            if jax.process_index() == 0:
-                bad.rename(self.directory / f"damaged-{step}")
-            log.warning("set aside as %s/damaged-%d", self.directory, step)
+        if jax.process_index() == 0:
+            for step in failed:
+                aside = self.directory / f"damaged-{step}"
+                while aside.exists():
+                    aside = aside.with_name(aside.name + "-again")
+                (self.directory / str(step)).rename(aside)
+                log.warning("set aside as %s", aside)
         if failed:
             if jax.process_count() > 1:
                 multihost_utils.sync_global_devices("checkpoints set aside")
@@ -169,6 +214,16 @@ class Checkpointer:
         """Waits for pending writes and closes."""
         self.wait()
         self._manager.close()
+
+
+def _step(path: epath.Path) -> int:
+    # Orbax adds a suffix while it writes.
+    return int(path.name.partition(".")[0])
+
+
+def _steps_in(directory: epath.Path) -> list[int]:
+    names = [p.name for p in directory.iterdir()] if directory.exists() else []
+    return sorted(int(name) for name in names if name.isdigit())
 
 
 def _first_line(error: BaseException) -> str:
@@ -227,14 +282,19 @@ def latest_params(
       CheckpointError: If that checkpoint does not exist or cannot be read.
     """
     directory = epath.Path(workdir) / "checkpoints"
-    names = [p.name for p in directory.iterdir()] if directory.exists() else []
-    steps = sorted(int(name) for name in names if name.isdigit())
+    steps = _steps_in(directory)
     if not steps or (step is not None and step not in steps):
         raise CheckpointError(
             f"{directory} holds no checkpoint{'' if step is None else f' {step}'};"
             f" there are: {', '.join(map(str, steps)) or 'none'}"
         )
     step = steps[-1] if step is None else step
+    damage = manifest.find_damage(directory / str(step))
+    if damage:
+        raise CheckpointError(
+            f"{directory / str(step)} is damaged: {damage}; there are: "
+            + ", ".join(map(str, steps))
+        )
     return step, load_params(directory / str(step) / "state", "params")
 
 
