@@ -36,8 +36,10 @@ class MaeConfig:
       rotary_base: Base of the rotary wavelengths.
       remat: Recompute blocks in the backward pass; slower, but activations of one
         block at a time.
+      unroll: Blocks per loop iteration; `depth` leaves no loop (see `Transformer`).
       dtype: `"auto"` computes in bfloat16 on accelerators, float32 on CPU.
-      attention: `"auto"` is cuDNN flash attention on GPU in bfloat16, else XLA.
+      attention: `"auto"` is cuDNN's flash attention on GPU in bfloat16 and
+        `recomputing_attention` on CPU; `"xla"` can be differentiated forwards too.
     """
 
     patch_size: int
@@ -47,6 +49,7 @@ class MaeConfig:
     mlp_dim: int
     rotary_base: float = 10_000.0
     remat: bool = False
+    unroll: int = 1
     dtype: ComputeDtype = "auto"
     attention: AttentionKind = "auto"
 
@@ -96,6 +99,7 @@ class Mae(nn.Module):
             attention=c.attention,
             rotary_base=c.rotary_base,
             remat=c.remat,
+            unroll=c.unroll,
         )
         self.head = nn.Dense(c.patch_size, dtype=dtype)
 

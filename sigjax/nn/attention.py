@@ -8,16 +8,17 @@ import jax.numpy as jnp
 
 from sigjax.typing import Array, Float
 
-AttentionKind = Literal["auto", "xla", "cudnn"]
+AttentionKind = Literal["auto", "xla", "cudnn", "recompute"]
 
 
 def attention_kind(
     name: AttentionKind, dtype: jnp.dtype, backend: str | None = None
-) -> Literal["xla", "cudnn"]:
+) -> Literal["xla", "cudnn", "recompute"]:
     """Chooses the attention kernel, explicitly.
 
     JAX never picks cuDNN's flash attention by itself, and the cuDNN path never falls
-    back: it raises on a CPU and for float32. So the choice is made here.
+    back: it raises on a CPU and for float32. So the choice is made here: cuDNN on GPU
+    in half precision, `recomputing_attention` on CPU, else XLA's.
 
     Args:
       name: `"auto"`, or the kernel by name.
@@ -27,8 +28,73 @@ def attention_kind(
     if name != "auto":
         return name
     backend = backend or jax.default_backend()
-    half = dtype in (jnp.bfloat16, jnp.float16)
-    return "cudnn" if backend == "gpu" and half else "xla"
+    if backend == "gpu" and dtype in (jnp.bfloat16, jnp.float16):
+        return "cudnn"
+    return "recompute" if backend == "cpu" else "xla"
+
+
+@jax.custom_vjp
+def recomputing_attention(
+    q: Float[Array, "b n h k"], k: Float[Array, "b n h k"], v: Float[Array, "b n h k"]
+) -> Float[Array, "b n h k"]:
+    """`softmax(q k^T / sqrt(head_dim)) v`, made for the CPU.
+
+    Automatic differentiation stores two `n x n` tiles per head and layer (logits and
+    probabilities), more than all other activations together: writing fresh memory
+    costs a CPU more than computing them a second time. Here the backward pass rebuilds
+    the probabilities from `q`, `k` and the log of the softmax's denominator (Dao et al.
+    2022, FlashAttention, algorithm 4, without its tiling: a tile fits a CPU's cache).
+
+    Reverse mode only: `jax.jvp` and `jax.hessian` need `kind="xla"`.
+    """
+    return _attend(q, k, v)[0]
+
+
+def _attend(q, k, v):
+    # Head-major and scaled once, so that each product is a plain batched one.
+    q, k, v = (x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))
+    logits = _product("bhqk,bhnk->bhqn", q, k)
+    top = logits.max(axis=-1, keepdims=True)
+    weights = jnp.exp(logits - top)
+    total = weights.sum(axis=-1, keepdims=True)
+    # Dividing after the product divides n x k values instead of n x n.
+    mixed = _product("bhqn,bhnk->bhqk", weights.astype(v.dtype), v) / total
+    mixed = mixed.astype(v.dtype)
+    return mixed.swapaxes(1, 2), (q, k, v, mixed, top + jnp.log(total))
+
+
+def _attend_backward(residuals, grad):
+    q, k, v, mixed, log_total = residuals
+    grad = grad.swapaxes(1, 2)
+    weights = jnp.exp(_product("bhqk,bhnk->bhqn", q, k) - log_total)
+    # sum_n weights * grad_weights equals sum_k mixed * grad: a sum over n x k values.
+    inner = (mixed * grad).sum(axis=-1, keepdims=True, dtype=jnp.float32)
+    grad_logits = weights * (_product("bhqk,bhnk->bhqn", grad, v) - inner)
+    weights, grad_logits = weights.astype(v.dtype), grad_logits.astype(v.dtype)
+    grad_q = _product("bhqn,bhnk->bhqk", grad_logits, k) * q.shape[-1] ** -0.5
+    grad_k = _product("bhqn,bhqk->bhnk", grad_logits, q)
+    grad_v = _product("bhqn,bhqk->bhnk", weights, grad)
+    return tuple(x.astype(v.dtype).swapaxes(1, 2) for x in (grad_q, grad_k, grad_v))
+
+
+def _product(subscripts: str, x: Array, y: Array) -> Array:
+    return jnp.einsum(subscripts, x, y, preferred_element_type=jnp.float32)
+
+
+recomputing_attention.defvjp(_attend, _attend_backward)
+
+
+def attend(
+    q: Float[Array, "b n h k"],
+    k: Float[Array, "b n h k"],
+    v: Float[Array, "b n h k"],
+    kind: AttentionKind = "auto",
+) -> Float[Array, "b n h k"]:
+    """Softmax attention of every token to every token, by the kernel `kind`."""
+    chosen = attention_kind(kind, v.dtype)
+    if chosen == "recompute":
+        return recomputing_attention(q, k, v)
+    return jax.nn.dot_product_attention(q, k, v, implementation=chosen)
 
 
 def rotary_angles(
@@ -72,16 +138,37 @@ class RotaryAttention(nn.Module):
     so that splitting its columns over a tensor axis keeps whole heads together.
 
     Attributes:
+      width: Model width `d`.
       num_heads: Heads; must divide the width.
       dtype: Compute dtype.
       kind: Which kernel (`attention_kind`).
     """
 
+    width: int
     num_heads: int
     dtype: jnp.dtype
     kind: AttentionKind = "auto"
 
-    @nn.compact
+    def setup(self):
+        """Builds both projections."""
+        self.qkv = nn.Dense(3 * self.width, use_bias=False, dtype=self.dtype)
+        self.out = nn.Dense(self.width, use_bias=False, dtype=self.dtype)
+
+    def project(
+        self,
+        x: Float[Array, "b n d"],
+        cos: Float[Array, "n j"],
+        sin: Float[Array, "n j"],
+    ) -> tuple[Array, Array, Array]:
+        """Rotated queries, rotated keys and values, each `[b, n, h, k]`."""
+        qkv = self.qkv(x).reshape(*x.shape[:2], self.num_heads, 3, -1)
+        q, k, v = qkv[..., 0, :], qkv[..., 1, :], qkv[..., 2, :]
+        return rotate(q, cos, sin), rotate(k, cos, sin), v
+
+    def merge(self, mixed: Float[Array, "b n h k"]) -> Float[Array, "b n d"]:
+        """Heads back to the model's width."""
+        return self.out(mixed.reshape(*mixed.shape[:2], self.width))
+
     def __call__(
         self,
         x: Float[Array, "b n d"],
@@ -89,17 +176,4 @@ class RotaryAttention(nn.Module):
         sin: Float[Array, "n j"],
     ) -> Float[Array, "b n d"]:
         """Mixes tokens: `[b, n, d]` to `[b, n, d]`."""
-        b, n, d = x.shape
-        head_dim = d // self.num_heads
-        qkv = nn.Dense(3 * d, use_bias=False, dtype=self.dtype, name="qkv")(x)
-        qkv = qkv.reshape(b, n, self.num_heads, 3, head_dim)
-        q, k, v = qkv[..., 0, :], qkv[..., 1, :], qkv[..., 2, :]
-        mixed = jax.nn.dot_product_attention(
-            rotate(q, cos, sin),
-            rotate(k, cos, sin),
-            v,
-            implementation=attention_kind(self.kind, jnp.dtype(self.dtype)),
-        )
-        return nn.Dense(d, use_bias=False, dtype=self.dtype, name="out")(
-            mixed.reshape(b, n, d)
-        )
+        return self.merge(attend(*self.project(x, cos, sin), self.kind))

@@ -1,10 +1,17 @@
 """A pre-norm transformer encoder: RMSNorm, rotary attention, SwiGLU, scanned layers."""
 
+import functools
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sigjax.nn.attention import AttentionKind, RotaryAttention, rotary_angles
+from sigjax.nn.attention import (
+    AttentionKind,
+    RotaryAttention,
+    attend,
+    rotary_angles,
+)
 from sigjax.typing import Array, Float
 
 
@@ -30,14 +37,38 @@ class SwiGLU(nn.Module):
 
 
 class Block(nn.Module):
-    """One encoder block: `x + attention(norm(x))`, then `x + mlp(norm(x))`."""
+    """One encoder block: `x + attention(norm(x))`, then `x + mlp(norm(x))`.
 
+    For the backward pass it stores what matrix products and the attention kernel made
+    and recomputes what lies between them (norms, rotations, gates): a few operations
+    per value instead of a trip through memory. That halves the activations.
+    """
+
+    width: int
     num_heads: int
     mlp_dim: int
     dtype: jnp.dtype
-    attention: AttentionKind
+    attention_kind: AttentionKind
+    prevent_cse: bool
 
-    @nn.compact
+    def setup(self):
+        """Builds both halves."""
+        self.attention_norm = nn.RMSNorm(dtype=self.dtype)
+        self.attention = RotaryAttention(
+            self.width, self.num_heads, self.dtype, self.attention_kind
+        )
+        self.mlp_norm = nn.RMSNorm(dtype=self.dtype)
+        self.mlp = SwiGLU(self.mlp_dim, self.dtype)
+
+    def project(self, x: Array, cos: Array, sin: Array) -> tuple[Array, Array, Array]:
+        """Queries, keys and values of the normalised stream."""
+        return self.attention.project(self.attention_norm(x), cos, sin)
+
+    def finish(self, x: Array, mixed: Array) -> Array:
+        """All that follows the attention kernel."""
+        x = x + self.attention.merge(mixed)
+        return x + self.mlp(self.mlp_norm(x))
+
     def __call__(
         self,
         x: Float[Array, "b n d"],
@@ -45,12 +76,15 @@ class Block(nn.Module):
         sin: Float[Array, "n j"],
     ) -> tuple[Float[Array, "b n d"], None]:
         """Returns the new residual stream and None, the pair that `nn.scan` wants."""
-        y = nn.RMSNorm(dtype=self.dtype, name="attention_norm")(x)
-        x = x + RotaryAttention(
-            self.num_heads, self.dtype, self.attention, name="attention"
-        )(y, cos, sin)
-        y = nn.RMSNorm(dtype=self.dtype, name="mlp_norm")(x)
-        return x + SwiGLU(self.mlp_dim, self.dtype, name="mlp")(y), None
+        keep_products = functools.partial(
+            nn.remat,
+            prevent_cse=self.prevent_cse,
+            policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+        )
+        # The kernel stays outside: inside, its forward pass would run again.
+        q, k, v = keep_products(Block.project)(self, x, cos, sin)
+        mixed = attend(q, k, v, self.attention_kind)
+        return keep_products(Block.finish)(self, x, mixed), None
 
 
 class Transformer(nn.Module):
@@ -67,6 +101,8 @@ class Transformer(nn.Module):
       attention: Attention kernel.
       rotary_base: Base of the rotary wavelengths.
       remat: Recompute each block in the backward pass instead of storing it.
+      unroll: Blocks per loop iteration. All of them leaves no loop: longer to compile,
+        but activations need no copy into and out of the loop's stacked buffers.
     """
 
     depth: int
@@ -76,6 +112,7 @@ class Transformer(nn.Module):
     attention: AttentionKind = "auto"
     rotary_base: float = 10_000.0
     remat: bool = False
+    unroll: int = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
@@ -83,16 +120,24 @@ class Transformer(nn.Module):
         cos, sin = rotary_angles(
             x.shape[1], x.shape[2] // self.num_heads, self.rotary_base
         )
-        # CSE cannot undo the rematerialisation inside a scan body.
-        block = nn.remat(Block, prevent_cse=False) if self.remat else Block
+        # A loop body is safe from CSE, which otherwise undoes rematerialisation.
+        prevent_cse = self.unroll > 1
+        block = nn.remat(Block, prevent_cse=prevent_cse) if self.remat else Block
         stack = nn.scan(
             block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
             in_axes=nn.broadcast,
             length=self.depth,
+            unroll=self.unroll,
         )
         x, _ = stack(
-            self.num_heads, self.mlp_dim, self.dtype, self.attention, name="blocks"
+            x.shape[2],
+            self.num_heads,
+            self.mlp_dim,
+            self.dtype,
+            self.attention,
+            prevent_cse,
+            name="blocks",
         )(x, cos, sin)
         return nn.RMSNorm(dtype=self.dtype, name="norm")(x)
