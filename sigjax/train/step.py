@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from sigjax.train.optim import Optimizer
+from sigjax.train.sharding import MeshError
 from sigjax.train.task import Task
 from sigjax.typing import Array, Batch, LossOutput, PRNGKey
 
@@ -67,7 +68,7 @@ def _microbatches(batch: Batch, count: int) -> Batch:
 
     def divide(x):
         if x.shape[0] % count:
-            raise ValueError(
+            raise MeshError(
                 f"train.accumulation={count} does not divide a batch of {x.shape[0]}"
             )
         return x.reshape(x.shape[0] // count, count, *x.shape[1:]).swapaxes(0, 1)
@@ -114,7 +115,8 @@ def make_train_step(
 
     Returns:
       A function whose metrics are scalars: `loss`, its components, `grad_norm`,
-      `learning_rate`, and for Prodigy `step_size`, what the rate came to.
+      `update_norm`, `learning_rate`, and for Prodigy `step_size`, what the rate came
+      to. If they are finite, so is the state.
     """
 
     def train_step(state: TrainState, batch: Batch):
@@ -127,7 +129,11 @@ def make_train_step(
             )
         updates, opt_state = optimizer.tx.update(grads, state.opt_state, state.params)
         rate = optimizer.schedule(state.step)
-        metrics |= {"grad_norm": optax.tree.norm(grads), "learning_rate": rate}
+        metrics |= {
+            "grad_norm": optax.tree.norm(grads),
+            "update_norm": optax.tree.norm(updates),
+            "learning_rate": rate,
+        }
         distance = optax.tree.get(opt_state, "estim_lr")
         if distance is not None:
             metrics["step_size"] = rate * distance
