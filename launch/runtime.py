@@ -9,6 +9,7 @@ import pathlib
 import platform
 import subprocess
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -16,6 +17,8 @@ import ml_collections
 from absl import flags
 from absl import logging as absl_logging
 from etils import epath
+
+from sigjax.train.writer import replace_file
 
 DISTRIBUTED = flags.DEFINE_enum(
     "distributed",
@@ -30,8 +33,9 @@ def start() -> None:
     """Starts jax.distributed where asked for, and the persistent compilation cache."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if not flags.FLAGS["verbosity"].present:
-        # Orbax tells every rename and warns of its own defaults.
-        absl_logging.set_verbosity(absl_logging.ERROR)
+        # Orbax tells every rename and warns of its own defaults; a failure it logs with
+        # a traceback per thread before raising it, and that one message is enough.
+        absl_logging.set_verbosity(absl_logging.FATAL)
     _start_distributed()
     cache = os.environ.get("SIGJAX_CACHE", "~/.cache/sigjax")
     path = pathlib.Path(cache).expanduser() / f"xla-{_machine()}"
@@ -40,25 +44,50 @@ def start() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
+# srun sets all of them and JAX finds the rest by them; a batch script without srun, or
+# a shell inside an allocation, has SLURM_NTASKS but is one process.
+_SRUN = ("JOB_ID", "STEP_NODELIST", "NTASKS", "PROCID", "LOCALID")
+
+
 def _start_distributed() -> None:
-    wanted = DISTRIBUTED.value
-    env = os.environ
-    by_hand = {
-        "coordinator_address": env.get("JAX_COORDINATOR_ADDRESS"),
-        "num_processes": env.get("JAX_NUM_PROCESSES"),
-        "process_id": env.get("JAX_PROCESS_ID"),
-    }
-    slurm = int(env.get("SLURM_NTASKS", "1")) > 1 and "SLURM_PROCID" in env
+    arguments = distributed_arguments(DISTRIBUTED.value, os.environ)
+    if arguments is not None:
+        jax.distributed.initialize(**arguments)
+
+
+def distributed_arguments(wanted: str, env: Mapping[str, str]) -> dict[str, Any] | None:
+    """What `jax.distributed.initialize` is called with; None if it is not.
+
+    Args:
+      wanted: The value of `--distributed`.
+      env: Environment variables.
+
+    Raises:
+      SystemExit: If a variable that must be a number is none.
+    """
+    slurm = all(f"SLURM_{name}" in env for name in _SRUN)
+    slurm = slurm and _number(env, "SLURM_NTASKS") > 1
     pod = len(env.get("TPU_WORKER_HOSTNAMES", "").split(",")) > 1
-    if wanted == "off" or (
-        wanted == "auto" and not (slurm or pod or by_hand["coordinator_address"])
-    ):
-        return
-    given = {k: v for k, v in by_hand.items() if v is not None}
+    by_hand = "JAX_COORDINATOR_ADDRESS" in env
+    if wanted == "off" or (wanted == "auto" and not (slurm or pod or by_hand)):
+        return None
+    given: dict[str, Any] = {}
+    if by_hand:
+        given["coordinator_address"] = env["JAX_COORDINATOR_ADDRESS"]
     for key in ("num_processes", "process_id"):
-        if key in given:
-            given[key] = int(given[key])
-    jax.distributed.initialize(**given)
+        if f"JAX_{key.upper()}" in env:
+            given[key] = _number(env, f"JAX_{key.upper()}")
+    return given
+
+
+def _number(env: Mapping[str, str], name: str) -> int:
+    try:
+        return int(env[name])
+    except ValueError:
+        raise SystemExit(
+            f"error: environment variable {name} must be a whole number, got"
+            f" {env[name]!r}"
+        ) from None
 
 
 def _machine() -> str:
@@ -79,22 +108,32 @@ def save_config(workdir: epath.Path, config: ml_collections.ConfigDict) -> None:
     """Writes `config.json`: the resolved config, versions and git revision.
 
     A continued run whose config differs says so and keeps the old file beside it.
+
+    Raises:
+      sigjax.train.writer.WorkdirError: If they cannot be written.
     """
     if jax.process_index() != 0:
         return
     path = workdir / "config.json"
     now = {"config": json.loads(config.to_json_best_effort()), **provenance()}
     if path.exists():
-        before = json.loads(path.read_text())
-        changed = _differences(before["config"], now["config"])
+        before = path.read_bytes()
+        changed = _changes(before, now["config"])
         if changed:
             warnings.warn(
                 f"{workdir} continues with a changed config: {', '.join(changed)};"
                 " the former one is kept as config.before.json",
                 stacklevel=2,
             )
-            (workdir / "config.before.json").write_text(path.read_text())
-    path.write_text(json.dumps(now, indent=1) + "\n")
+            replace_file(workdir / "config.before.json", before)
+    replace_file(path, (json.dumps(now, indent=1) + "\n").encode())
+
+
+def _changes(before: bytes, now: dict[str, Any]) -> list[str]:
+    try:
+        return _differences(json.loads(before)["config"], now)
+    except (ValueError, KeyError):
+        return ["the former config.json is damaged"]
 
 
 def _differences(before: Any, now: Any, name: str = "") -> list[str]:

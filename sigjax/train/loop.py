@@ -11,7 +11,7 @@ from etils import epath
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sigjax.train import sharding
-from sigjax.train.checkpoint import Checkpointer, describe
+from sigjax.train.checkpoint import Checkpointer, CheckpointError, describe
 from sigjax.train.meter import Meter, NonFiniteError
 from sigjax.train.optim import OptimConfig, make_optimizer
 from sigjax.train.preemption import Preempted, StopRequest
@@ -22,7 +22,7 @@ from sigjax.train.step import (
     make_train_step,
 )
 from sigjax.train.task import Data, Task
-from sigjax.train.writer import Writer
+from sigjax.train.writer import WorkdirError, Writer
 from sigjax.typing import Batch, PyTree
 
 
@@ -52,11 +52,12 @@ class TrainConfig:
 
     def __post_init__(self):
         """Refuses intervals that never come."""
-        for name in ("log_every", "checkpoint_every", "keep", "accumulation"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.name != "epochs" and value is not None and value < 1:
+                raise ValueError(f"{field.name} must be at least 1, got {value}")
+        if self.epochs <= 0:
+            raise ValueError(f"epochs must be above 0, got {self.epochs}")
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Where training ends."""
@@ -209,6 +210,7 @@ class Trainer:
           NonFiniteError: Naming step and component; the last good checkpoint stays.
           Preempted: After SIGTERM, once the state is saved.
           checkpoint.CheckpointError: If a checkpoint cannot be written.
+          WorkdirError: If another file of the run cannot be written.
         """
         writer = Writer(
             self._workdir, start_step=self.start_step, total_steps=self.total_steps
@@ -217,10 +219,20 @@ class Trainer:
         try:
             with StopRequest() as stop:
                 self._steps(writer, stop, profile)
-            self._checkpointer.close()
+                if not self.evaluated:  # stopped between the last step and its end
+                    self.evaluate()
+                self._checkpointer.close()
         except NonFiniteError as error:
-            self._checkpointer.close()
-            raise NonFiniteError(self._explain(error)) from None
+            raise NonFiniteError(
+                f"training stopped: {error}. {self._last_good()} Lower"
+                " optim.learning_rate or optim.clip_norm, or look at the data of that"
+                " step."
+            ) from None
+        except WorkdirError as error:
+            raise WorkdirError(
+                f"{error}. {self._last_good()} Make room or mend the path, then run the"
+                " same command again."
+            ) from error
         finally:
             writer.close()
         return self.state
@@ -345,13 +357,14 @@ class Trainer:
             f" {self.compile_s:.1f} s"
         )
 
-    def _explain(self, error: NonFiniteError) -> str:
+    def _last_good(self) -> str:
+        try:
+            self._checkpointer.close()
+        except CheckpointError as error:
+            return f"{error}."
         steps = self._checkpointer.steps()
         good = f"step {steps[-1]} in {self._workdir}" if steps else "none yet"
-        return (
-            f"training stopped: {error}. Last good checkpoint: {good}. Lower"
-            " optim.learning_rate or optim.clip_norm, or look at the data of that step."
-        )
+        return f"Last good checkpoint: {good}."
 
 
 def _shown(values: dict[str, float]) -> dict[str, str]:

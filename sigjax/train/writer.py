@@ -2,13 +2,16 @@
 
 import json
 import math
+import socket
 import sys
+import time
 from collections.abc import Mapping
 
 import jax
-import tensorboardX
 from etils import epath
 from tqdm import tqdm
+
+from sigjax.train import events
 
 
 class WorkdirError(OSError):
@@ -18,14 +21,19 @@ class WorkdirError(OSError):
 def prepare_workdir(workdir: epath.PathLike) -> epath.Path:
     """Makes the directory and proves that it can be written.
 
+    Returns:
+      Its absolute path; Orbax takes no other.
+
     Raises:
       WorkdirError: If it cannot, before any time is spent on compilation.
     """
-    path = epath.Path(workdir)
+    path = epath.Path(workdir).expanduser()
+    if "://" not in str(path):
+        path = path.resolve()
     probe = path / f".probe-{jax.process_index()}"
     try:
         path.mkdir(parents=True, exist_ok=True)
-        probe.write_text("")
+        probe.write_text("a full disk still makes empty files\n")
         probe.unlink()
     except OSError as error:
         raise WorkdirError(
@@ -33,6 +41,40 @@ def prepare_workdir(workdir: epath.PathLike) -> epath.Path:
             " created and written, with free space."
         ) from error
     return path
+
+
+def replace_file(path: epath.Path, content: bytes) -> None:
+    """Writes a file that is never seen half-written, whenever the process is killed.
+
+    Raises:
+      WorkdirError: If the disk is full or the directory is gone.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise WorkdirError(f"cannot write {path}: {error}") from error
+
+
+class _GrowingFile:
+    """A file that is appended to, also in an object store, which cannot append."""
+
+    def __init__(self, path: epath.Path, content: bytes):
+        self._path = path
+        self._content = content if "://" in str(path) else None
+        replace_file(path, content)
+
+    def append(self, data: bytes) -> None:
+        if self._content is not None:
+            self._content += data
+            replace_file(self._path, self._content)
+            return
+        try:
+            with open(self._path, "ab") as file:
+                file.write(data)
+        except OSError as error:
+            raise WorkdirError(f"cannot write {self._path}: {error}") from error
 
 
 class Writer:
@@ -43,17 +85,22 @@ class Writer:
     """
 
     def __init__(self, workdir: epath.Path, *, start_step: int, total_steps: int):
-        """Opens the files; on processes other than 0 nothing is written or shown."""
+        """Opens the files; on processes other than 0 nothing is written or shown.
+
+        Raises:
+          WorkdirError: If they cannot be written.
+        """
         self._active = jax.process_index() == 0
         if not self._active:
             return
-        self._path = workdir / "metrics.jsonl"
-        self._lines = self._kept_lines(start_step)
-        self._path.write_text("".join(self._lines))
-        # purge_step hides the events of a run that went further before it was killed.
-        self._events = tensorboardX.SummaryWriter(
-            str(workdir / "tensorboard"), purge_step=start_step + 1, flush_secs=20
-        )
+        path = workdir / "metrics.jsonl"
+        self._lines = _GrowingFile(path, _kept_lines(path, start_step))
+        # The names that TensorBoard looks for; a run that goes on adds a file.
+        name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
+        (workdir / "tensorboard").mkdir(parents=True, exist_ok=True)
+        # Hides the points of a run that went further before it was killed.
+        header = events.header(purge_step=start_step + 1)
+        self._events = _GrowingFile(workdir / "tensorboard" / name, header)
         self._bar = tqdm(
             total=total_steps,
             initial=start_step,
@@ -63,45 +110,18 @@ class Writer:
             mininterval=0.5 if sys.stderr.isatty() else 10,
         )
 
-    def _kept_lines(self, start_step: int) -> list[str]:
-        if not self._path.exists():
-            return []
-        kept = []
-        for line in self._path.read_text().splitlines(keepends=True):
-            try:
-                step = json.loads(line)["step"]
-            except (json.JSONDecodeError, KeyError):
-                continue  # the torn last line of a killed run; its step runs again
-            if step <= start_step:
-                kept.append(line)
-        return kept
-
     def write(self, step: int, values: Mapping[str, float]) -> None:
         """One line of JSON and one TensorBoard point per value.
 
         Raises:
-          WorkdirError: If the disk is full or the file is gone.
+          WorkdirError: If the disk is full or the directory is gone.
         """
         if not self._active:
             return
         # JSON has no NaN; a figure that could not be computed is null.
         plain = {k: v if math.isfinite(v) else None for k, v in values.items()}
-        line = json.dumps({"step": step, **plain}) + "\n"
-        try:
-            self._append(line)
-            for name, value in values.items():
-                self._events.add_scalar(name, value, step)
-            self._events.flush()
-        except OSError as error:
-            raise WorkdirError(f"cannot write {self._path}: {error}") from error
-
-    def _append(self, line: str) -> None:
-        if "://" in str(self._path):  # object stores cannot append
-            self._lines.append(line)
-            self._path.write_text("".join(self._lines))
-            return
-        with open(self._path, "a", encoding="utf-8") as file:
-            file.write(line)
+        self._lines.append((json.dumps({"step": step, **plain}) + "\n").encode())
+        self._events.append(events.scalars(step, values))
 
     def progress(self, step: int, **shown: str) -> None:
         """Moves the bar to `step`, with a few values beside it."""
@@ -116,10 +136,19 @@ class Writer:
             self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
-        """Closes the bar and the files."""
+        """Closes the bar."""
         if self._active:
             self._bar.close()
-            try:
-                self._events.close()
-            except OSError as error:  # a full disk was reported by write()
-                print(f"TensorBoard events not closed: {error}", file=sys.stderr)
+
+
+def _kept_lines(path: epath.Path, start_step: int) -> bytes:
+    """The whole lines up to `start_step`; a killed run leaves a torn last line."""
+    kept = []
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            step = json.loads(line)["step"]
+        except (ValueError, KeyError):
+            continue
+        if step <= start_step:
+            kept.append(line + b"\n")
+    return b"".join(kept)
