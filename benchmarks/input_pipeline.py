@@ -9,9 +9,10 @@ reads all at once and as many batches at once as ours, but plans, shuffles and c
 nothing: its batch is a list of arrays. Each case runs in its own process, pinned to one
 core and then to all; files are in the page cache, so this measures CPU, not disks.
 
-`h200_cores`: what one H200 would need if it took 8 crops of 24 hours every 14 ms, the
-planned speed of a training step (not measured here), at this many crops per second
-for each core.
+Further keys: `ours_cpu_ms` and `peer_cpu_ms`, CPU time per crop, which other programs
+on the machine disturb least; `stored_fraction`, size on disk over size in memory;
+`h200_cores`, how many such cores one H200 would need if it took 8 crops of 24 hours
+every 14 ms, the planned speed of a training step (not measured here), by `ours_cpu_ms`.
 """
 
 import argparse
@@ -79,12 +80,13 @@ def measure_case(path: str, case: str, *, repeats: int) -> dict:
     source = crops.CropSource(opened, opened.entries, crops.CropConfig(crop_s=crop_s))
     # Everything into the page cache.
     sum(len(file.read_bytes()) for file in _files(path))
+    cpu_s: dict[str, list[float]] = {"ours": [], "peer": []}
     line = harness.measure(
         harness.Case(
             name=NAME,
             case=f"{case}, {cores} core{'s' * (cores > 1)}",
-            ours=lambda: ours(source, batch_size, batches),
-            peer=lambda: peer(source, batch_size, batches),
+            ours=lambda: ours(source, batch_size, batches, cpu_s["ours"]),
+            peer=lambda: peer(source, batch_size, batches, cpu_s["peer"]),
             unit="crops/s",
             work=batch_size * batches,
         ),
@@ -94,18 +96,25 @@ def measure_case(path: str, case: str, *, repeats: int) -> dict:
     crop_mb = source.samples * 3 * 2 / 1e6
     stored = sum(file.stat().st_size for file in _files(path))
     raw = sum(6 * s.samples for entry in opened.entries for s in entry.segments)
+    cpu_ms = {
+        side: 1e3 * float(np.median(spent)) / (batch_size * batches)
+        for side, spent in cpu_s.items()
+    }
     line |= {
+        "ours_cpu_ms": round(cpu_ms["ours"], 3),
+        "peer_cpu_ms": round(cpu_ms["peer"], 3),
         "ours_mb_per_s": round(line["ours"] * crop_mb),
         "peer_mb_per_s": round(line["peer"] * crop_mb),
         "stored_fraction": round(stored / raw, 3),
     }
     if crop_s == 86_400:
-        per_core = line["ours"] / cores
-        line["h200_cores"] = round(H200_CROPS_PER_S / per_core, 1)
+        line["h200_cores"] = round(H200_CROPS_PER_S * cpu_ms["ours"] / 1e3, 1)
     return line
 
 
-def ours(source: crops.CropSource, batch_size: int, batches: int) -> float:
+def ours(
+    source: crops.CropSource, batch_size: int, batches: int, cpu_s: list[float]
+) -> float:
     """Seconds for batches out of a pipeline that already runs."""
     stream = pipeline.train_batches(
         source,
@@ -114,18 +123,20 @@ def ours(source: crops.CropSource, batch_size: int, batches: int) -> float:
         read_threads=IN_FLIGHT,
         prefetch_batches=IN_FLIGHT,
     )
-    seconds = _consume(stream, batches)
+    seconds = _consume(stream, batches, cpu_s)
     stream.close()
     _settle()
     return seconds
 
 
-def peer(source: crops.CropSource, batch_size: int, batches: int) -> float:
+def peer(
+    source: crops.CropSource, batch_size: int, batches: int, cpu_s: list[float]
+) -> float:
     """Seconds for as many batches with TensorStore alone."""
     plans = pipeline.train_crops(source, seed=0)
     needed = batch_size * (batches + 2 * IN_FLIGHT + 1)
     planned = [crop for crop in (plans[i] for i in range(needed)) if crop]
-    seconds = _consume(_bare_batches(source, planned, batch_size), batches)
+    seconds = _consume(_bare_batches(source, planned, batch_size), batches, cpu_s)
     _settle()
     return seconds
 
@@ -151,17 +162,18 @@ def _bare_batches(
             stop = crop.start + source.samples
             reads.append(arrays[segment.path][crop.start : stop].read())
         pending.append(reads)
-        if len(pending) > IN_FLIGHT:
+        if len(pending) == IN_FLIGHT:
             yield [read.result() for read in pending.popleft()]
 
 
-def _consume(stream: Iterator, batches: int) -> float:
+def _consume(stream: Iterator, batches: int, cpu_s: list[float]) -> float:
     # Past the start: then as much work is under way at the beginning as at the end.
     for _ in range(IN_FLIGHT + 1):
         next(stream)
-    start = time.perf_counter()
+    start, spent = time.perf_counter(), time.process_time()
     for _ in range(batches):
         next(stream)
+    cpu_s.append(time.process_time() - spent)
     return time.perf_counter() - start
 
 
