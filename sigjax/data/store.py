@@ -193,8 +193,10 @@ class Store:
     def _open_array(self, path: str, samples: int) -> ts.TensorStore:
         spec = layout.array_spec(self._files, path, samples, self.rate_hz)
         # A chunk that is not there must be an error, never a day of zeros.
-        spec |= {"assume_metadata": True, "fill_missing_data_reads": False}
-        return ts.open(spec, open=True, context=self._context).result()
+        spec |= {"fill_missing_data_reads": False}
+        return ts.open(
+            spec, open=True, assume_metadata=True, context=self._context
+        ).result()
 
 
 class StoreWriter:

@@ -269,6 +269,14 @@ def test_damaged_data_names_recording_and_file(tmp_path, damage):
         opened.read(opened.entries[0], 0, 0, 9000)
 
 
+def test_opening_an_array_reads_nothing(tmp_path):
+    opened = filled(tmp_path, [recording("a", (9000,))])
+    before = opened.read(opened.entries[0], 0, 0, 9000)
+    (tmp_path / "recordings/a/0/zarr.json").unlink()
+    again = store.Store.open(tmp_path)
+    np.testing.assert_array_equal(before, again.read(again.entries[0], 0, 0, 9000))
+
+
 def test_reading_outside_a_segment_is_refused(tmp_path):
     opened = filled(tmp_path, [recording("a", (100,))])
     for start, count in [(-1, 5), (96, 5), (0, 101)]:
