@@ -6,7 +6,7 @@ checkpoints or files.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from sigjax.typing import Array, Batch, LossOutput, PRNGKey, PyTree
 HostBatch = Mapping[str, np.ndarray]
 
 
+@runtime_checkable
 class Task(Protocol):
     """A learning problem: where batch keys, model, loss and metrics meet."""
 
@@ -35,6 +36,7 @@ class Task(Protocol):
         ...
 
 
+@runtime_checkable
 class Data(Protocol):
     """A training stream and a held-out split, already divided."""
 
