@@ -211,9 +211,14 @@ class Checkpointer:
             self._manager.reload()
 
     def close(self) -> None:
-        """Waits for pending writes and closes."""
-        self.wait()
-        self._manager.close()
+        """Waits for a write under way, also when something else went wrong.
+
+        Never raises, lest it hide what did: `wait` is for that.
+        """
+        try:
+            self._manager.close()
+        except Exception as error:
+            log.warning("%s", self._cannot_write(error))
 
 
 def _step(path: epath.Path) -> int:

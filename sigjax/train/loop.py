@@ -221,7 +221,7 @@ class Trainer:
                 self._steps(writer, stop, profile)
                 if not self.evaluated:  # stopped between the last step and its end
                     self.evaluate()
-                self._checkpointer.close()
+                self._checkpointer.wait()
         except NonFiniteError as error:
             raise NonFiniteError(
                 f"training stopped: {error}. {self._last_good()} Lower"
@@ -235,6 +235,7 @@ class Trainer:
             ) from error
         finally:
             writer.close()
+            self._checkpointer.close()
         return self.state
 
     def _steps(self, writer: Writer, stop: StopRequest, profile) -> None:
@@ -250,7 +251,7 @@ class Trainer:
             stopping = stop.asked or self._checkpointer.reached_preemption(step + 1)
             self._mark(step + 1, meter, writer, stopping)
             if stopping:
-                self._checkpointer.close()
+                self._checkpointer.wait()
                 writer.say(
                     f"asked to stop: saved step {step + 1}; the same command"
                     " goes on from there"
@@ -359,9 +360,9 @@ class Trainer:
 
     def _last_good(self) -> str:
         try:
-            self._checkpointer.close()
+            self._checkpointer.wait()
         except CheckpointError as error:
-            return f"{error}."
+            return f"{error}"
         steps = self._checkpointer.steps()
         good = f"step {steps[-1]} in {self._workdir}" if steps else "none yet"
         return f"Last good checkpoint: {good}."
