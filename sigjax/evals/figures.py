@@ -1,5 +1,6 @@
 """Pictures of what a model does with a signal."""
 
+import jax.numpy as jnp
 import matplotlib
 import matplotlib.figure
 import numpy as np
@@ -87,7 +88,7 @@ def _variation(patches: np.ndarray, channels: int) -> np.ndarray:
 
 def _spectra(patches: np.ndarray, channels: int, loss: SpectralLossConfig):
     """`[n, p]` to the log mean magnitude `[n, f]`, averaged over channels."""
-    x = patches.reshape(len(patches), channels, -1)
+    x = jnp.asarray(patches).reshape(len(patches), channels, -1)
     return np.asarray(log_mean_magnitude(x, loss)).mean(axis=1)
 
 
