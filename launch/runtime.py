@@ -36,6 +36,7 @@ def start() -> None:
         # Orbax tells every rename and warns of its own defaults; a failure it logs with
         # a traceback per thread before raising it, and that one message is enough.
         absl_logging.set_verbosity(absl_logging.FATAL)
+        logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     _start_distributed()
     cache = os.environ.get("SIGJAX_CACHE", "~/.cache/sigjax")
     path = pathlib.Path(cache).expanduser() / f"xla-{_machine()}"

@@ -7,12 +7,15 @@ no half checkpoint under a step's name; a checkpoint that was damaged later is s
 and the one before it is used.
 """
 
+import errno
 import json
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
@@ -63,10 +66,11 @@ class Checkpointer:
             save_interval_steps=1,
         )
         try:
+            self.directory.mkdir(parents=True, exist_ok=True)
             self._manager = ocp.CheckpointManager(self.directory, options=options)
         except OSError as error:
             raise CheckpointError(
-                f"cannot open {self.directory}: {_first_line(error)}. Move away what"
+                f"cannot open {self.directory}: {_reason(error)}. Move away what"
                 " stands there or choose another --workdir."
             ) from error
 
@@ -121,7 +125,7 @@ class Checkpointer:
         step = next(good, None)
         kept = "none was written before" if step is None else f"step {step} is intact"
         return CheckpointError(
-            f"cannot write a checkpoint under {self.directory}: {_first_line(error)}."
+            f"cannot write a checkpoint under {self.directory}: {_reason(error)}."
             f" The last good checkpoint: {kept}. Make room or mend the path, then run"
             " the same command again."
         )
@@ -144,11 +148,15 @@ class Checkpointer:
           `(state, input position)`, or None if the run has no checkpoint.
 
         Raises:
-          CheckpointError: If there are checkpoints and none can be read.
+          CheckpointError: If there are checkpoints and none can be read, or they are
+            of another model or optimizer.
         """
         failed = {}
         for step in reversed(self.steps()):
-            result, reason = self._try_restore(step, abstract_state)
+            reason, result = self._find_damage(step), None
+            if reason is None:
+                self._check_shapes(step, abstract_state)
+                result, reason = self._try_restore(step, abstract_state)
             if result is not None:
                 self._set_aside(failed)
                 return result
@@ -158,8 +166,8 @@ class Checkpointer:
             reasons = "; ".join(f"step {k}: {v}" for k, v in failed.items())
             raise CheckpointError(
                 f"none of the checkpoints under {self.directory} can be read:"
-                f" {reasons}. If model or optimizer were changed, use another"
-                " --workdir; otherwise remove the directory to start again."
+                f" {reasons}. Use another --workdir, or remove this one's checkpoints"
+                " to start again."
             )
         return None
 
@@ -174,10 +182,21 @@ class Checkpointer:
                 damage = "process 0 found it damaged"
         return damage
 
+    def _check_shapes(self, step: int, abstract_state: PyTree) -> None:
+        path = self.directory / str(step)
+        with ocp.PyTreeCheckpointer() as checkpointer:
+            tree = checkpointer.metadata(path / "state").item_metadata.tree
+        there, here = _shapes(tree), _shapes(abstract_state)
+        for name in sorted(there.keys() | here.keys()):
+            if there.get(name) != here.get(name):
+                raise CheckpointError(
+                    f"{path} is of another model or optimizer: {name} has shape"
+                    f" {there.get(name, 'nothing')} there and"
+                    f" {here.get(name, 'nothing')} here. Go back to the config that the"
+                    " run was started with, or use another --workdir."
+                )
+
     def _try_restore(self, step: int, abstract_state: PyTree):
-        damage = self._find_damage(step)
-        if damage is not None:
-            return None, damage
         result, reason = None, ""
         try:
             restored = self._manager.restore(
@@ -189,7 +208,7 @@ class Checkpointer:
             )
             result = restored["state"], restored["input"]
         except Exception as error:
-            reason = _first_line(error)
+            reason = _reason(error)
         if jax.process_count() > 1:  # one process that fails makes all fall back
             fine = multihost_utils.process_allgather(np.array(result is not None))
             if not np.all(fine):
@@ -231,9 +250,21 @@ def _steps_in(directory: epath.Path) -> list[int]:
     return sorted(int(name) for name in names if name.isdigit())
 
 
-def _first_line(error: BaseException) -> str:
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
+    found = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.eval_shape(jax.random.key_data, leaf)  # as it is stored
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        found[name] = tuple(leaf.shape)
+    return found
+
+
+def _reason(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:300]
+    full = os.strerror(errno.ENOSPC)
+    # TensorStore says it at the end of a long line.
+    return full if full in text else text.splitlines()[0][:300]
 
 
 def save_params(path: epath.PathLike, params: PyTree) -> None:
@@ -266,7 +297,7 @@ def load_params(path: epath.PathLike, item: str | None = None) -> PyTree:
             found = checkpointer.restore(path, args=args)
     except Exception as error:
         raise CheckpointError(
-            f"no readable parameters at {path}: {_first_line(error)}"
+            f"no readable parameters at {path}: {_reason(error)}"
         ) from error
     return found if item is None else found[item]
 

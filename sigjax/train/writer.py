@@ -144,7 +144,11 @@ class Writer:
 def _kept_lines(path: epath.Path, start_step: int) -> bytes:
     """The whole lines up to `start_step`; a killed run leaves a torn last line."""
     kept = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
+    try:
+        lines = path.read_bytes().splitlines() if path.exists() else []
+    except OSError as error:
+        raise WorkdirError(f"cannot read {path}: {error}") from error
+    for line in lines:
         try:
             step = json.loads(line)["step"]
         except (ValueError, KeyError):
