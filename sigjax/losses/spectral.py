@@ -12,10 +12,11 @@ Where the paper is wrong or silent:
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import jax.numpy as jnp
 
-from sigjax.signal.stft import Method, Pad, stft_magnitude
+from sigjax.signal.stft import Method, Pad, map_rows, stft_magnitude
 from sigjax.typing import Array, Float
 
 
@@ -47,7 +48,9 @@ class SpectralLossConfig:
 
     def __post_init__(self):
         """Refuses weights and sizes without meaning."""
-        if min(self.lmm, self.lmv, self.mse) < 0 or not (self.lmm + self.lmv + self.mse):
+        if min(self.lmm, self.lmv, self.mse) < 0 or not (
+            self.lmm + self.lmv + self.mse
+        ):
             raise ValueError("weights lmm, lmv, mse must be >= 0 and not all 0")
         if self.n_fft < 2 or self.n_fft % 2:
             raise ValueError(f"n_fft must be even, got {self.n_fft}")
@@ -55,24 +58,34 @@ class SpectralLossConfig:
             raise ValueError(f"eps must be positive, got {self.eps}")
 
 
-def _magnitude(x: Array, config: SpectralLossConfig) -> Array:
-    if config.detrend:
-        x = x - x.mean(axis=-1, keepdims=True)
-    return stft_magnitude(x, n_fft=config.n_fft, pad=config.pad, method=config.method)
+def _log_statistic(
+    statistic: Callable[..., Array], x: Array, config: SpectralLossConfig
+) -> Array:
+    """`log(max(statistic over time of |STFT(x)|, eps))`."""
+
+    def of_rows(x):
+        if config.detrend:
+            x = x - x.mean(axis=-1, keepdims=True)
+        magnitude = stft_magnitude(
+            x, n_fft=config.n_fft, pad=config.pad, method=config.method
+        )
+        return jnp.log(jnp.maximum(statistic(magnitude, axis=-2), config.eps))
+
+    return map_rows(of_rows, x)
 
 
 def log_mean_magnitude(
     x: Float[Array, "*a s"], config: SpectralLossConfig
 ) -> Float[Array, "*a f"]:
     """`U(x) = log(max(mean_t |STFT(x)|, eps))`, Eq. 1: `[..., s]` to `[..., f]`."""
-    return jnp.log(jnp.maximum(_magnitude(x, config).mean(axis=-2), config.eps))
+    return _log_statistic(jnp.mean, x, config)
 
 
 def log_magnitude_variance(
     x: Float[Array, "*a s"], config: SpectralLossConfig
 ) -> Float[Array, "*a f"]:
     """`V(x) = log(max(var_t |STFT(x)|, eps))`, Eq. 4: `[..., s]` to `[..., f]`."""
-    return jnp.log(jnp.maximum(_magnitude(x, config).var(axis=-2), config.eps))
+    return _log_statistic(jnp.var, x, config)
 
 
 def mse(
@@ -88,7 +101,9 @@ def lmm(
     config: SpectralLossConfig,
 ) -> Float[Array, "*a"]:
     """Log-scale mean magnitude loss, Eq. 2: `[..., s]` twice to `[...]`."""
-    return mse(log_mean_magnitude(target, config), log_mean_magnitude(prediction, config))
+    return mse(
+        log_mean_magnitude(target, config), log_mean_magnitude(prediction, config)
+    )
 
 
 def lmv(

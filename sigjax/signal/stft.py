@@ -3,10 +3,14 @@
 Convention, that of `torch.stft(center=True)` and librosa: frame `m` is centred on
 sample `m * hop`, the window is a periodic Hann, and values are not normalised. The hop
 is half the FFT length, so a frame is two consecutive half-blocks and the transform is
-one matrix product with a fixed basis: no FFT and no overlapping copies.
+one matrix product with a fixed basis: no FFT and no overlapping copies. That is the
+accelerators' way. A CPU has fast FFTs and slow memory: there the FFT is taken, a cache
+full of rows at a time (`map_rows`).
 """
 
 import functools
+import math
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -20,6 +24,8 @@ Method = Literal["auto", "half_block", "rfft"]
 
 # Above this length the O(n_fft^2) product loses to the FFT.
 _LARGEST_HALF_BLOCK = 256
+# Values per block of rows on CPU: input, frames and spectrum then fit the L2 cache.
+_BLOCK_VALUES = 2**17
 
 
 def frame_count(samples: int, n_fft: int) -> int:
@@ -50,7 +56,7 @@ def _pad(x: Array, n_fft: int, pad: Pad) -> tuple[Array, int]:
     hop = n_fft // 2
     samples = x.shape[-1]
     frames = frame_count(samples, n_fft)
-    right = (frames + 1) * hop - hop - samples
+    right = frames * hop - samples
     mode = "constant" if pad == "zero" else "reflect"
     if pad == "reflect" and samples <= hop:
         raise ValueError(f"reflecting {hop} samples needs more than {samples} samples")
@@ -72,7 +78,7 @@ def stft_magnitude(
       n_fft: Window and FFT length in samples, even. The hop is `n_fft / 2`.
       pad: What lies beyond the ends: zeros (the paper's), or the mirrored signal.
       method: `"half_block"` (a matrix product) and `"rfft"` agree to rounding; `"auto"`
-        takes the product up to n_fft = 256.
+        takes the FFT on CPU and, elsewhere, the product up to n_fft = 256.
 
     Returns:
       Float32 `[..., 1 + s // (n_fft / 2), n_fft / 2 + 1]`. The gradient is finite
@@ -87,7 +93,10 @@ def stft_magnitude(
     hop, bins = n_fft // 2, n_fft // 2 + 1
     blocks = padded.reshape(*padded.shape[:-1], frames + 1, hop)
     framed = jnp.concatenate([blocks[..., :-1, :], blocks[..., 1:, :]], axis=-1)
-    if method == "rfft" or (method == "auto" and n_fft > _LARGEST_HALF_BLOCK):
+    if method == "auto":
+        product = jax.default_backend() != "cpu" and n_fft <= _LARGEST_HALF_BLOCK
+        method = "half_block" if product else "rfft"
+    if method == "rfft":
         hann = _windowed_basis(n_fft)[:, 0]
         spectrum = jnp.fft.rfft(framed * hann, axis=-1)
         return _safe_magnitude(spectrum.real, spectrum.imag)
@@ -96,3 +105,34 @@ def stft_magnitude(
         framed, _windowed_basis(n_fft), precision=jax.lax.Precision.HIGHEST
     )
     return _safe_magnitude(product[..., :bins], product[..., bins:])
+
+
+def map_rows(
+    function: Callable[[Array], Array], x: Float[Array, "*a s"]
+) -> Float[Array, "..."]:
+    """`function(x)`, for a function that acts on every row `[..., s]` alone.
+
+    On CPU it is applied to blocks of rows that fit the cache, and run again in the
+    backward pass: intermediate frames are several times the size of `x`, and fresh
+    memory costs more than the FFT does. Elsewhere, and for a single block, this is the
+    plain call.
+
+    Args:
+      function: `[r, s]` to `[r, ...]`, whole rows in, whole rows out.
+      x: `[..., s]`.
+
+    Returns:
+      `[..., ...]`: leading axes of `x`, then what `function` makes of a row.
+    """
+    rows, samples = math.prod(x.shape[:-1]), x.shape[-1]
+    most = max(1, _BLOCK_VALUES // samples)
+    if jax.default_backend() != "cpu" or rows <= most:
+        return function(x)
+    # A remainder would cost a copy of all other rows.
+    block = next((n for n in range(most, most // 4, -1) if rows % n == 0), most)
+    out = jax.lax.map(
+        jax.checkpoint(function, prevent_cse=False),
+        x.reshape(rows, samples),
+        batch_size=block,
+    )
+    return out.reshape(*x.shape[:-1], *out.shape[1:])
