@@ -31,8 +31,10 @@ DISTRIBUTED = flags.DEFINE_enum(
 
 def start() -> None:
     """Starts jax.distributed where asked for, and the persistent compilation cache."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
     if not flags.FLAGS["verbosity"].present:
+        # absl put its handler on the root logger and would raise the root's level with
+        # its own: our warnings would be lost.
+        logging.basicConfig(format="%(message)s", level=logging.WARNING, force=True)
         # Orbax tells every rename and warns of its own defaults; a failure it logs with
         # a traceback per thread before raising it, and that one message is enough.
         absl_logging.set_verbosity(absl_logging.FATAL)

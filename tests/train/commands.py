@@ -26,7 +26,7 @@ _SETTINGS = {
     "train.log_every": 1,
     "train.checkpoint_every": EVERY,
 }
-_ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 120
 
 
@@ -84,7 +84,7 @@ class Command:
                 + ["--config=configs/mae_wrist.py:minute", f"--workdir={workdir}"]
                 + arguments
                 + list(flags),
-                cwd=_ROOT,
+                cwd=ROOT,
                 env=os.environ | {"SIGJAX_CACHE": str(self._cache)} | (env or {}),
                 stdout=file,
                 stderr=subprocess.STDOUT,
