@@ -91,7 +91,7 @@ class MaeModel:
         def encode(params, x):
             patches = patchify(x, patch_samples)
             tokens = module.apply({"params": params}, patches, method=Mae.encode)
-            return tokens.astype(jnp.float32)
+            return jnp.asarray(tokens, jnp.float32)
 
         self._encode = encode
 

@@ -51,8 +51,12 @@ class Segment:
         time = np.interp(index, self.anchor_index, self.anchor_time)
         rate = self.rate_hz
         first, last = self.anchor_index[0], self.anchor_index[-1]
-        time = np.where(index < first, self.anchor_time[0] + (index - first) / rate, time)
-        return np.where(index > last, self.anchor_time[-1] + (index - last) / rate, time)
+        time = np.where(
+            index < first, self.anchor_time[0] + (index - first) / rate, time
+        )
+        return np.where(
+            index > last, self.anchor_time[-1] + (index - last) / rate, time
+        )
 
     @property
     def start(self) -> float:

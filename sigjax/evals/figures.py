@@ -57,15 +57,16 @@ def reconstruction(
     filled = target.copy()
     filled[index] = model
     rows = (("target", target), ("what the model sees", blank), ("model", filled))
-    image = None
     axes = []
     for row, (name, spectrum) in enumerate(rows):
         ax = figure.add_subplot(grid[row + 1, :], sharex=signal_axes)
-        image = _draw_spectrum(ax, spectrum, target, rate_hz, patch_s)
+        _draw_spectrum(ax, spectrum, target, rate_hz, patch_s)
         ax.set_ylabel(f"{name}\nHz")
         axes.append(ax)
     axes[-1].set_xlabel("minutes")
-    figure.colorbar(image, ax=axes, label="log mean magnitude, mean of axes")
+    figure.colorbar(
+        axes[0].images[0], ax=axes, label="log mean magnitude, mean of axes"
+    )
     spread = np.linspace(0, len(index) - 1, 4).round().astype(int)
     order = np.argsort(target[index].sum(axis=-1))[spread]  # from calm to lively
     visible = target[~hidden].mean(axis=0)
@@ -114,10 +115,10 @@ def _draw_signal(ax, patches, hidden, channels, rate_hz) -> None:
     )
 
 
-def _draw_spectrum(ax, spectrum, reference, rate_hz, patch_s):
+def _draw_spectrum(ax, spectrum, reference, rate_hz, patch_s) -> None:
     low, high = np.percentile(reference, [1, 99])
     extent = (0, len(spectrum) * patch_s / 60, 0, rate_hz / 2)
-    return ax.imshow(
+    ax.imshow(
         spectrum.T,
         origin="lower",
         aspect="auto",

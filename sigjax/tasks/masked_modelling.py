@@ -5,14 +5,14 @@ Lorenzen et al. 2025 (arXiv 2502.17477), section II.C-D.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 
 from sigjax.losses import spectral
 from sigjax.losses.spectral import SpectralLossConfig
-from sigjax.models.mae import Mae, MaeConfig
+from sigjax.models.mae import Mae, MaeConfig, MaeOutput
 from sigjax.signal.masking import index_to_mask, masked_count, random_masked_index
 from sigjax.signal.patches import cut_windows, dequantise, patchify
 from sigjax.typing import Array, Batch, Float, Int, LossOutput, PRNGKey, PyTree
@@ -137,9 +137,8 @@ class MaskedModelling:
     ) -> tuple[Masked, Float[Array, "e m p"]]:
         """The masked batch and what the model makes of its masked patches."""
         patches, index = self.windows(batch), self.mask(batch, key)
-        out = self.model.apply(
-            variables, patches, index_to_mask(index, self.config.tokens), index
-        )
+        mask = index_to_mask(index, self.config.tokens)
+        out = cast(MaeOutput, self.model.apply(variables, patches, mask, index))
         return Masked(patches, index), out.reconstruction
 
     def _by_channel(self, patches: Array) -> Array:

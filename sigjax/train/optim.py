@@ -9,7 +9,7 @@ plain alternative.
 
 import dataclasses
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -55,12 +55,12 @@ class Optimizer(NamedTuple):
     """An Optax transformation and the schedule inside it, for the log."""
 
     tx: optax.GradientTransformation
-    schedule: Callable[[Array], Array]
+    schedule: Callable[[Any], Array]
 
 
 def make_schedule(
     config: OptimConfig, *, steps_per_epoch: int, total_steps: int
-) -> Callable[[Array], Array]:
+) -> Callable[[Any], Array]:
     """Learning rate by step; see `OptimConfig.schedule`.
 
     Args:

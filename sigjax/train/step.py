@@ -4,6 +4,7 @@
 with shardings, the benchmarks and tests without.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -89,7 +90,9 @@ def _gradients(task: Task, state: TrainState, batch: Batch, key: PRNGKey):
 def _accumulated(task: Task, state: TrainState, batch: Batch, key: PRNGKey, count: int):
     def body(carry, microbatch):
         total, model_state = carry
-        out = _gradients(task, state.replace(model_state=model_state), microbatch, key)
+        out = _gradients(
+            task, dataclasses.replace(state, model_state=model_state), microbatch, key
+        )
         grads, metrics, model_state = out
         return (jax.tree.map(jnp.add, total, (grads, metrics)), model_state), None
 
@@ -137,7 +140,8 @@ def make_train_step(
         distance = optax.tree.get(opt_state, "estim_lr")
         if distance is not None:
             metrics["step_size"] = rate * distance
-        return state.replace(
+        return dataclasses.replace(
+            state,
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),
             model_state=model_state,
