@@ -11,6 +11,7 @@ products (counted) per second over what a large matrix product reaches here (mea
 """
 
 import time
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from sigjax.train.optim import OptimConfig, make_optimizer
 from sigjax.train.step import make_init, make_train_step
 
 TOKENS, MASKED = 300, 180
-PAPER = {
+PAPER: dict[str, Any] = {
     "patch_size": 900,
     "width": 256,
     "depth": 12,
@@ -105,7 +106,7 @@ class Training:
     def run(self, steps: int) -> float:
         """Seconds per step over `steps` steps."""
         start = time.perf_counter()
-        metrics = None
+        metrics = {}
         for _ in range(steps):
             self.state, metrics = self._step(self.state, self.batch)
         if not np.isfinite(jax.device_get(metrics["loss"])):  # and waits
