@@ -92,14 +92,16 @@ def stft_magnitude(
     padded, frames = _pad(x.astype(jnp.float32), n_fft, pad)
     hop, bins = n_fft // 2, n_fft // 2 + 1
     blocks = padded.reshape(*padded.shape[:-1], frames + 1, hop)
-    framed = jnp.concatenate([blocks[..., :-1, :], blocks[..., 1:, :]], axis=-1)
+    first, second = blocks[..., :-1, :], blocks[..., 1:, :]
     if method == "auto":
         product = jax.default_backend() != "cpu" and n_fft <= _LARGEST_HALF_BLOCK
         method = "half_block" if product else "rfft"
     if method == "rfft":
         hann = _windowed_basis(n_fft)[:, 0]
-        spectrum = jnp.fft.rfft(framed * hann, axis=-1)
+        framed = [first * hann[:hop], second * hann[hop:]]
+        spectrum = jnp.fft.rfft(jnp.concatenate(framed, axis=-1))
         return _safe_magnitude(spectrum.real, spectrum.imag)
+    framed = jnp.concatenate([first, second], axis=-1)
     # TF32 on GPU would cost three digits of a loss whose floor is 1e-2.
     product = jnp.matmul(
         framed, _windowed_basis(n_fft), precision=jax.lax.Precision.HIGHEST
