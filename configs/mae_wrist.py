@@ -9,8 +9,8 @@ parameters; 24 hours on two V100s in the paper.
       --config.data.store=STORE
 
 Variants (after a colon):
-  demo   four simulated people of a bit over a day, written as real AX3 files: a small
-         model in a few minutes on two CPU cores.
+  demo   eight simulated people of a bit over a day, written as real AX3 files: a
+         small model in a few minutes on two CPU cores.
   hour   one 50-minute window of each recording: short studies, such as an hour of
          Empatica E4 per person. The demo's small model.
   minute windows of a minute, for files of a few minutes.
@@ -129,21 +129,22 @@ def small(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     c.model.mlp_dim = 344
     c.optim.name, c.optim.learning_rate = "adamw", 2e-3
     c.optim.schedule, c.optim.weight_decay = "cosine", 0.05
-    c.optim.final_fraction = 0.05
+    c.optim.final_fraction, c.optim.b2 = 0.05, 0.95
     return c
 
 
 def demo(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Four simulated people; 24 windows a step."""
+    """Eight simulated people, two of them held out; 24 windows a step."""
     c = small(c)
-    c.data.simulate = dict(people=4, days=1.1, seed=0)
-    c.data.crop_s, c.task.windows = 6 * 3600.0, 8
-    c.data.batch_size, c.data.validation_fraction = 3, 0.25
+    c.model.width, c.model.depth, c.model.num_heads, c.model.mlp_dim = 64, 2, 2, 168
+    c.data.simulate = dict(people=8, days=1.1, seed=0)
+    c.data.crop_s, c.task.windows = 6 * 3600.0, 6
+    c.data.batch_size, c.data.validation_fraction = 4, 0.25
     c.data.read_threads, c.data.prefetch_batches = 1, 2
-    c.optim.warmup_epochs = 20.0
-    c.train.steps = 250
-    c.train.log_every, c.train.checkpoint_every = 10, 125
-    c.train.evaluate_every = 125
+    c.optim.learning_rate, c.optim.warmup_epochs = 3e-3, 10.0
+    c.train.steps = 600
+    c.train.log_every, c.train.checkpoint_every = 10, 200
+    c.train.evaluate_every = 100
     return c
 
 

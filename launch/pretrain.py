@@ -90,7 +90,7 @@ def report(trainer: Trainer, task, system: WristMae, workdir: epath.Path) -> Non
         return
     where = workdir / "eval" / example.split
     where.mkdir(parents=True, exist_ok=True)
-    if trainer.evaluated:
+    if trainer.evaluated:  # not if nobody is held out, or the run had ended before
         (where / "metrics.json").write_text(json.dumps(trainer.evaluated, indent=1))
     masked, reconstruction = example.output
     figures.reconstruction(
@@ -112,7 +112,9 @@ def _next_steps(workdir: epath.Path, where: epath.Path) -> str:
 done. In {workdir}:
   checkpoints/        Orbax, the newest few
   metrics.jsonl       one JSON object per log line
-  {where.relative_to(workdir)}/  metrics.json, reconstruction.png
+  tensorboard/        the same numbers as events
+  {where.relative_to(workdir)}/
+                      {", ".join(sorted(p.name for p in where.iterdir()))}
 next:
   tensorboard --logdir={workdir}
   python -m launch.export --workdir={workdir} --output={workdir}/bundle
