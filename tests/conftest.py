@@ -20,3 +20,32 @@ def real_data() -> pathlib.Path:
     if path is None:
         pytest.skip("real recordings not found: set SIGJAX_REAL_DATA to their folder")
     return path
+
+
+# A test that silently stops running is worse than none. These reasons are facts of a
+# machine; any other skip fails the run.
+_EXPECTED_SKIPS = (
+    "real recordings not found",
+    "parity needs PyTorch",
+    "mounting a small tmpfs is not",
+)
+_unexpected: list[str] = []
+
+
+def pytest_runtest_logreport(report):
+    if report.skipped and not any(e in str(report.longrepr) for e in _EXPECTED_SKIPS):
+        _unexpected.append(f"{report.nodeid}: {report.longrepr}")
+
+
+def pytest_collectreport(report):
+    pytest_runtest_logreport(report)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    if _unexpected and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter):
+    for line in _unexpected:
+        terminalreporter.write_line(f"unexpected skip (see conftest.py): {line}")

@@ -1,7 +1,10 @@
 """The smoke variant through the command's own function, and what it leaves behind."""
 
 import json
+import os
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -161,3 +164,19 @@ def test_sweep_points_override_the_config():
     assert (config.loss.lmm, config.loss.mse) == (0.0, 1.0)
     with pytest.raises(ConfigError, match="--sweep_index=999"):
         pretrain.apply_sweep(config, file, 999)
+
+
+def test_bundle_parameters_restore_on_another_device_count(bundle):
+    code = (
+        "import jax, numpy as np, orbax.checkpoint as ocp\n"
+        "assert jax.device_count() == 4\n"
+        f"params = ocp.StandardCheckpointer().restore({str(bundle / 'params')!r})\n"
+        "print(float(np.abs(params['embed']['kernel']).sum()))\n"
+    )
+    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    kernel = np.abs(np.asarray(sigjax.load(bundle).params["embed"]["kernel"]))
+    assert float(done.stdout) == pytest.approx(float(kernel.sum()), rel=1e-5)
