@@ -158,6 +158,15 @@ def test_tensorboard_shows_each_step_once(tmp_path):
     np.testing.assert_allclose([e.value for e in events.Scalars("loss")], losses)
 
 
+def test_what_a_killed_save_left_is_removed(tmp_path):
+    # Of a step that is not saved again: SIGTERM had asked for it.
+    half = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
+    half.mkdir(parents=True)
+    (half / "state").write_text("half")
+    make_trainer(tmp_path, steps=3).run()
+    assert [path.name for path in half.parent.iterdir()] == ["3"]
+
+
 def test_other_data_are_refused(tmp_path):
     make_trainer(tmp_path, steps=3).run()
     with pytest.raises(InputChangedError, match='then .*"seed": 0.*now .*"seed": 1'):
