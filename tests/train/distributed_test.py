@@ -115,7 +115,9 @@ def assert_close(workdir, whole, upto=STEPS):
     for row, other in zip(rows, others, strict=True):
         assert row.keys() == other.keys()
         for name in row:
-            assert row[name] == pytest.approx(other[name], rel=1e-5, abs=1e-6), name
+            # A norm adds the rounding of all parameters up; the losses do not.
+            rel = 1e-4 if name.endswith("_norm") else 1e-5
+            assert row[name] == pytest.approx(other[name], rel=rel, abs=1e-6), name
 
 
 def assert_same_end(workdir, whole):
