@@ -73,10 +73,10 @@ class Recorder:
     def __init__(self, data, *, at=None, action=None):
         """Calls `action` (by default, raises `Interrupted`) before batch `at`."""
         self._data, self._at, self._action = data, at, action
+        self.spec, self.fingerprint = data.spec, data.fingerprint
+        self.steps_per_epoch = data.steps_per_epoch
+        self.evaluation = data.evaluation
         self.given = {}
-
-    def __getattr__(self, name):
-        return getattr(self._data, name)
 
     def train(self, *, start_step, shard_index, shard_count):
         stream = self._data.train(
