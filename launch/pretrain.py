@@ -138,6 +138,14 @@ def define_flags() -> None:
     flags.mark_flags_as_required(["config", "workdir"])
 
 
+def parse_flags(argv: list[str]) -> list[str]:
+    """Parses the command line; a mistake in a config value is no traceback."""
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        sys.exit(f"error: --config: {error}")
+
+
 def main(argv: list[str]) -> None:
     """Runs `pretrain` with the flags' values."""
     if len(argv) > 1:
@@ -159,4 +167,4 @@ def main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     define_flags()
-    app.run(main)
+    app.run(main, flags_parser=parse_flags)
