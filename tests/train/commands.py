@@ -63,7 +63,6 @@ class Process:
         try:
             return self.popen.wait(_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            self.signal(signal.SIGKILL)
             raise AssertionError(f"it did not end:\n{self.output}") from None
 
 
@@ -71,13 +70,12 @@ class Command:
     """One command line; only the workdir differs."""
 
     def __init__(self, store, *, cache):
-        self._store, self._cache, self._logs = store, cache, 0
+        self._store, self._cache, self._started = store, cache, []
 
     def start(self, workdir, *flags, env=None):
         settings = {"data.store": self._store, **_SETTINGS}
         arguments = [f"--config.{k}={v}" for k, v in settings.items()]
-        self._logs += 1
-        log = self._cache / f"log-{self._logs}.txt"
+        log = self._cache / f"log-{len(self._started)}.txt"
         with log.open("w") as file:
             popen = subprocess.Popen(
                 [sys.executable, "-m", "launch.pretrain"]
@@ -90,7 +88,15 @@ class Command:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return Process(popen, workdir, log)
+        self._started.append(Process(popen, workdir, log))
+        return self._started[-1]
+
+    def end(self):
+        """Leaves none behind, also when a test failed."""
+        for process in self._started:
+            if process.popen.poll() is None:
+                process.signal(signal.SIGKILL)
+                process.wait()
 
     def run(self, workdir, *flags):
         """Runs to the end, which must be a good one."""

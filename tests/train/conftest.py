@@ -47,7 +47,9 @@ def short_store(tmp_path_factory):
 @pytest.fixture(scope="session")
 def command(store, tmp_path_factory):
     """`launch.pretrain` with small settings; its processes share a compile cache."""
-    return Command(store, cache=tmp_path_factory.mktemp("cache"))
+    command = Command(store, cache=tmp_path_factory.mktemp("cache"))
+    yield command
+    command.end()
 
 
 @pytest.fixture(scope="session")

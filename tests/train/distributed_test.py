@@ -108,19 +108,15 @@ def start_two(command, workdir, *flags):
     ]
 
 
-LOSSES = ("loss", "lmm", "val_loss", "val_lmm")
-
-
 def assert_close(workdir, whole, upto=STEPS):
-    """Losses of every step to 1e-5; Adam magnifies roundings in what is small."""
+    """Every figure of every step to 1e-5; norms, small sums of large parts, to 1e-3."""
     rows, others = logged(workdir)[:upto], logged(whole)[:upto]
     assert [row["step"] for row in rows] == list(range(1, upto + 1))
     for row, other in zip(rows, others, strict=True):
         assert row.keys() == other.keys()
         for name in row:
-            # A norm adds the rounding of all parameters up; the losses do not.
-            rel = 1e-4 if name.endswith("_norm") else 1e-5
-            assert row[name] == pytest.approx(other[name], rel=rel, abs=1e-6), name
+            rel = 1e-3 if name.endswith("_norm") else 1e-5
+            assert row[name] == pytest.approx(other[name], rel=rel), name
 
 
 def assert_same_end(workdir, whole):
