@@ -117,6 +117,11 @@ def logged(workdir):
     return [{k: v for k, v in row.items() if k not in TIMING} for row in rows]
 
 
+def checkpoints(workdir):
+    """Names in the run's checkpoint directory."""
+    return {path.name for path in (workdir / "checkpoints").iterdir()}
+
+
 def plain(state):
     """Leaves by name, as NumPy; keys as their numbers."""
 
