@@ -1,6 +1,5 @@
 """Damaged checkpoints: noticed, set aside, named, and the one before is used."""
 
-import logging
 import pathlib
 import shutil
 
