@@ -153,7 +153,10 @@ def main(argv: list[str]) -> None:
     given = flags.FLAGS
     profile = None
     if given.profile_steps:
-        first, last = (int(step) for step in given.profile_steps)
+        try:
+            first, last = (int(step) for step in given.profile_steps)
+        except ValueError:
+            sys.exit("error: --profile_steps takes two steps, such as 10,15")
         profile = first, last
     runtime.start()
     try:

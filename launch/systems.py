@@ -49,7 +49,10 @@ class WristMae:
                 f"data.crop_s={self.data.crop_s} is shorter than one window,"
                 f" task.window_s={self.task.window_s}"
             )
-        return MaskedModelling(self.model, self.loss, self.task)
+        try:
+            return MaskedModelling(self.model, self.loss, self.task)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
 
     def batch_spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
         """Shapes of a global batch, known without opening any data."""
@@ -80,7 +83,12 @@ class WristMae:
                 f"{path} holds {store.rate_hz} Hz but task.rate_hz="
                 f"{self.task.rate_hz}: prepare again at that rate or change the task"
             )
-        return WristData(store, self.data)
+        try:
+            return WristData(store, self.data)
+        except StoreError:
+            raise
+        except ValueError as error:
+            raise ConfigError(f"config section 'data': {error}") from error
 
 
 SYSTEMS: Mapping[str, type[WristMae]] = {"wrist_mae": WristMae}

@@ -54,6 +54,19 @@ class WristDataConfig:
     read_threads: int = 2
     prefetch_batches: int = 2
 
+    def __post_init__(self):
+        """Refuses sizes without meaning."""
+        for name in ("batch_size", "read_threads", "prefetch_batches"):
+            if getattr(self, name) < 1:
+                raise ValueError(
+                    f"{name} must be at least 1, got {getattr(self, name)}"
+                )
+        if self.workers < 0 or not 0 <= self.seed < 2**32 or self.crop_s <= 0:
+            raise ValueError(
+                "workers must be >= 0, seed in [0, 2**32) and crop_s > 0, got"
+                f" {self.workers}, {self.seed} and {self.crop_s}"
+            )
+
 
 class WristData:
     """Batches of crops: `counts`, `scale`, `seed` and `recording`; see `CropSource`.

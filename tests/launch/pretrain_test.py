@@ -197,3 +197,21 @@ def test_a_mistake_on_the_command_line_is_a_message(flag, message, tmp_path):
     assert done.returncode != 0
     assert message in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("data.batch_size", 0, "batch_size must be at least 1, got 0"),
+        ("data.seed", -1, "seed in"),
+        ("data.validation_fraction", 0.99, "leaves nobody to train on"),
+        ("model.patch_size", 900, "model.patch_size=900 but a patch"),
+        ("loss.n_fft", 512, "loss.n_fft=512 is longer than a patch"),
+        ("task.mask_rate", 1.0, "at least one visible"),
+    ],
+)
+def test_a_value_that_does_not_fit_is_a_config_error(key, value, message, run):
+    config = smoke_config()
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(ConfigError, match=message):
+        pretrain.pretrain(config, run)
