@@ -14,6 +14,22 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Channel:
+    """Something else that the device recorded beside acceleration.
+
+    Attributes:
+      values: `[m]` or `[m, k]`, in `unit`; int16 codes where `unit` is `"label"`.
+      unit: Such as `"dps"`, `"lux"`, `"V"`, `"adc"` (raw converter counts).
+      index: Float64 `[m]` sample positions of the values in their segment; None if
+        there is one value per sample.
+    """
+
+    values: np.ndarray
+    unit: str
+    index: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
     """A gap-free stretch of raw samples and the clock they were taken on.
 
@@ -22,22 +38,28 @@ class Segment:
     after the last it is extrapolated at the segment's measured rate.
 
     Attributes:
-      counts: Int16 `[s, 3]`, acceleration as stored, x y z.
-      scale: g per count.
+      counts: `[s, 3]`, acceleration as stored, x y z: int16, or float32 where the
+        file holds text.
+      scale: g per count: one number, or `[3]` for devices that carry a calibration.
       anchor_index: Float64 `[k]`, strictly increasing sample positions. They may
         lie outside `[0, s)`: an anchor can belong to a sample of the next block.
       anchor_time: Float64 `[k]`, seconds since 1970-01-01 at those positions.
       temperature: Degrees C at `temperature_index`, or empty arrays.
       temperature_index: Float64 `[m]` sample positions of `temperature`.
       temperature_c: Float32 `[m]`.
+      offset_g: Added after scaling, in g: one number or `[3]`.
+      channels: What else was asked for and is in the file, by name (`"gyro"`,
+        `"magnetometer"`, `"light"`, `"battery"`, `"label"`...).
     """
 
     counts: np.ndarray
-    scale: float
+    scale: float | np.ndarray
     anchor_index: np.ndarray
     anchor_time: np.ndarray
     temperature_index: np.ndarray
     temperature_c: np.ndarray
+    offset_g: float | np.ndarray = 0.0
+    channels: Mapping[str, Channel] = dataclasses.field(default_factory=dict)
 
     @property
     def rate_hz(self) -> float:
@@ -71,7 +93,8 @@ class Segment:
     @property
     def acceleration(self) -> np.ndarray:
         """Float32 `[s, 3]` in g."""
-        return self.counts.astype(np.float32) * np.float32(self.scale)
+        scaled = self.counts * np.asarray(self.scale, np.float32)
+        return (scaled + np.asarray(self.offset_g, np.float32)).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,6 +112,10 @@ class Recording:
         `bad_blocks` and one `bad_<reason>` per kind of failure, `breaks_<reason>`
         per kind of segment break, all integers.
       metadata: What else the header says (subject code, logging start, firmware).
+        `metadata["clock"]` is `"utc"`, or `"device-local"` for a clock that was set to
+        some local time and never follows daylight saving.
+      utc_offset_s: Its clock minus UTC, constant over the recording: 0 for a UTC
+        clock; None for a local clock whose time zone the file does not name.
     """
 
     source: str
@@ -98,6 +125,7 @@ class Recording:
     segments: tuple[Segment, ...]
     quality: Mapping[str, int]
     metadata: Mapping[str, Any]
+    utc_offset_s: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

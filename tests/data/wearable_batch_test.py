@@ -75,7 +75,9 @@ def test_restart_skips_what_is_there_and_adds_what_is_new(tmp_path, monkeypatch)
     read = []
     original = formats.read_recording
     monkeypatch.setattr(
-        formats, "read_recording", lambda p: read.append(p.parent.name) or original(p)
+        formats,
+        "read_recording",
+        lambda p, *a: read.append(p.parent.name) or original(p, *a),
     )
     report = _prepare(raw, store)
     assert read == ["S03"]

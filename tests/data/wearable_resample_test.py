@@ -85,7 +85,7 @@ def test_chunks_do_not_show_in_the_output(monkeypatch):
         monkeypatch.setattr(
             resample.filters,
             "filtered_chunks",
-            lambda counts, scale, sos: original(counts, scale, sos, 617),
+            lambda counts, scale, sos, **shift: original(counts, scale, sos, 617),
         )
         np.testing.assert_allclose(_render(run, method), whole, atol=1e-6)
         monkeypatch.undo()

@@ -1,49 +1,87 @@
-"""Device files in, `Recording`s out: choosing a reader and finding what it reads."""
+"""Device files in, `Recording`s out: choosing a reader and finding what it reads.
+
+To add a format: a file in this folder with a function `read_NAME(source, *, name,
+options) -> Recording`, and one line in `FORMATS`.
+"""
 
 import fnmatch
+from collections.abc import Callable
+from typing import NamedTuple
 
 from etils import epath
 
+from sigjax.data.formats import cwa, empatica
 from sigjax.data.formats.cwa import read_cwa
-from sigjax.data.formats.empatica import parse_header, read_e4
+from sigjax.data.formats.empatica import read_e4
+from sigjax.data.formats.options import (
+    DEFAULT,
+    CsvLayout,
+    ReadOptions,
+    with_time_zone,
+)
+from sigjax.data.formats.source import Source
 from sigjax.data.recording import FormatError, Recording
 
-__all__ = ["SUPPORTED", "find_recordings", "read_cwa", "read_e4", "read_recording"]
+__all__ = [
+    "FORMATS",
+    "CsvLayout",
+    "ReadOptions",
+    "find_recordings",
+    "read_cwa",
+    "read_e4",
+    "read_recording",
+]
 
-# What `read_recording` accepts, as shown to users.
-SUPPORTED = (
-    "Axivity AX3 and AX6 (.cwa)",
-    "Empatica E4 accelerometer (ACC.csv)",
+
+class Format(NamedTuple):
+    """A line of the table.
+
+    Attributes:
+      name: As shown to users.
+      recognises: Whether a file is of this format, by `Source.kind` (its name) and,
+        only where that leaves doubt, `Source.head` (its content).
+      read: The reader.
+    """
+
+    name: str
+    recognises: Callable[[Source], bool]
+    read: Callable[..., Recording]
+
+
+# In this order: the first that recognises a file reads it.
+FORMATS = (
+    Format("Axivity AX3 and AX6 (.cwa)", cwa.recognises, read_cwa),
+    Format("Empatica E4 (ACC.csv)", empatica.recognises, read_e4),
 )
 
-_READERS = {"cwa": read_cwa, "e4": read_e4}
-
 # Files that hold, or could hold, raw device data: worth a word when not readable.
-_RAW_SUFFIXES = (".cwa", ".bin", ".gt3x", ".csv")
-_COMPRESSED = (".gz", ".zip")
-_SNIFF_BYTES = 512
+_RAW_SUFFIXES = (".cwa", ".bin", ".gt3x", ".csv", ".npy")
 
 
-def read_recording(path: epath.PathLike) -> Recording:
+def read_recording(path: epath.PathLike, options: ReadOptions = DEFAULT) -> Recording:
     """Reads a device file of any supported kind, told by its name and content.
 
     Args:
-      path: A local path or one in a bucket (`gs://`, `s3://`).
+      path: A local path or one in a bucket (`gs://`, `s3://`); `.gz` and `.zip` are
+        unpacked on the way.
+      options: What to keep beside acceleration, and what the file does not say.
 
     Raises:
       FormatError: If the type is not supported (the message lists those that are)
         or the file is not what its name says.
       FileNotFoundError: If there is no such file.
     """
-    path = epath.Path(path)
-    kind, reason = _kind(path)
-    if kind is None:
-        raise FormatError(f"{path}: {reason}; supported: {'; '.join(SUPPORTED)}")
-    return _READERS[kind](path)
+    source = Source(path)
+    found = _format(source, options)
+    if isinstance(found, str):
+        supported = "; ".join(f.name for f in FORMATS)
+        raise FormatError(f"{path}: {found}; supported: {supported}")
+    recording = found.read(source, options=options)
+    return with_time_zone(recording, options.tz)
 
 
 def find_recordings(
-    where: epath.PathLike,
+    where: epath.PathLike, options: ReadOptions = DEFAULT
 ) -> tuple[list[epath.Path], list[tuple[epath.Path, str]]]:
     """Finds the device files in a folder and below, in a glob, or one file.
 
@@ -51,6 +89,8 @@ def find_recordings(
       where: A file, a folder (searched recursively), or a pattern with `*`, `?` or
         `[` whose folder part before the first of these exists. `*` also crosses
         folders.
+      options: As they will be read with: a `csv` layout claims every `.csv` that is
+        in no device's format.
 
     Returns:
       Readable paths, sorted, and `(path, reason)` of the files that look like raw
@@ -61,12 +101,33 @@ def find_recordings(
     """
     readable, skipped = [], []
     for path in sorted(_candidates(epath.Path(where)), key=str):
-        kind, reason = _kind(path)
-        if kind is not None:
+        source = Source(path)
+        if not source.kind.endswith(_RAW_SUFFIXES):
+            continue
+        found = _format(source, options)
+        if isinstance(found, str):
+            skipped.append((path, found))
+        else:
             readable.append(path)
-        elif _looks_raw(path):
-            skipped.append((path, reason))
     return readable, skipped
+
+
+def _format(source: Source, options: ReadOptions) -> Format | str:
+    """The format of a file, or why it has none."""
+    try:
+        for known in FORMATS:
+            if known.recognises(source):
+                return known
+        if not source.kind.endswith(".csv"):
+            suffix = epath.Path(source.kind).suffix or "(no extension)"
+            return f"files of type {suffix} are not supported"
+        first = source.first_rows[0].strip()[:60] if source.first_rows else ""
+    except FormatError as error:
+        return str(error).removeprefix(f"{source.name}: ")
+    return (
+        f"CSV in a layout that is not supported (starts with {first!r}); "
+        "name its columns with --csv"
+    )
 
 
 def _candidates(where: epath.Path) -> list[epath.Path]:
@@ -91,32 +152,3 @@ def _candidates(where: epath.Path) -> list[epath.Path]:
 
 def _files_below(folder: epath.Path) -> list[epath.Path]:
     return [root / name for root, _, names in folder.walk() for name in names]
-
-
-def _looks_raw(path: epath.Path) -> bool:
-    name = path.name.lower()
-    for ending in _COMPRESSED:
-        name = name.removesuffix(ending)
-    return name.endswith(_RAW_SUFFIXES)
-
-
-def _kind(path: epath.Path) -> tuple[str | None, str]:
-    """A key of `_READERS`, or None and the reason."""
-    suffix = path.suffix.lower()
-    if suffix == ".cwa":
-        return "cwa", ""
-    if suffix in _COMPRESSED:
-        return None, "compressed; unpack it first"
-    if suffix != ".csv":
-        return None, f"files of type {suffix or '(no extension)'} are not supported"
-    head = _head(path)
-    rows = head.decode("utf-8-sig", errors="replace").split("\n", 2)
-    if len(rows) > 1 and parse_header(rows[0], rows[1]) is not None:
-        return "e4", ""
-    first = rows[0].strip()[:60]
-    return None, f"CSV in a layout that is not supported (starts with {first!r})"
-
-
-def _head(path: epath.Path) -> bytes:
-    with path.open("rb") as handle:
-        return handle.read(_SNIFF_BYTES)

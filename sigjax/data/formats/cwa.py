@@ -7,21 +7,16 @@ segments wherever consecutive blocks do not follow one another.
 """
 
 import dataclasses
-import io
-from collections.abc import Iterator, Mapping
-from typing import IO
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from etils import epath
 
 from sigjax.data.formats import cwa_layout as layout
-from sigjax.data.recording import FormatError, Recording, Segment
-
-# 1 MiB per pass keeps one pass's temporaries inside a core's cache.
-_BLOCKS_PER_PASS = 2048
-
-# A block fails for the first of these reasons that applies; 0 is a good block.
-_REASONS = ("magic", "length", "checksum", "format", "count", "date")
+from sigjax.data.formats.cwa_blocks import REASONS, Samples, decode_blocks
+from sigjax.data.formats.options import DEFAULT, ReadOptions
+from sigjax.data.formats.source import Source, Stream
+from sigjax.data.recording import Channel, FormatError, Recording, Segment
 
 # Blocks that do not follow their predecessor, by the first reason that applies.
 _BREAKS = ("session", "sequence", "format", "clock")
@@ -34,72 +29,79 @@ _CLOCK_TOLERANCE = 0.05
 _CLOCK_SLACK_S = 0.1
 _WHOLE_SECOND_SLACK_S = 1.0
 
-_LOWEST_RATE_CODE = 6  # 6.25 Hz; the codes below it are not used by any device
 
-_META = [
-    "fraction",
-    "session_id",
-    "sequence",
-    "timestamp",
-    "light_scale",
-    "temperature",
-    "rate_code",
-    "axes_bps",
-    "offset",
-    "count",
-]
-_META_DTYPE = np.dtype([(name, layout.BLOCK[name]) for name in _META])
+def recognises(source: Source) -> bool:
+    """Whether a file is called like a CWA file; a damaged one is still one."""
+    return source.kind.endswith(".cwa")
 
 
-def read_cwa(source: epath.PathLike | bytes, *, name: str = "") -> Recording:
+def read_cwa(
+    source: epath.PathLike | bytes | Source,
+    *,
+    name: str = "",
+    options: ReadOptions = DEFAULT,
+) -> Recording:
     """Reads one CWA file: AX3 or AX6, packed or 16-bit, of 3, 6 or 9 axes.
 
     Blocks that fail a check are counted in `Recording.quality` and leave a gap.
     A segment ends wherever a block does not continue the one before it: another
     session, a sequence number that is not the next, another format, rate or scale,
     or a clock that disagrees with the nominal rate. Segments keep the file's order.
-    Only the accelerometer's axes are returned. Times are on the device's clock,
-    which is the local time of the computer that configured it.
+    Times are on the device's clock, which is the local time of the computer that
+    configured it.
 
     Args:
-      source: A path (local or in a bucket) or the bytes of a file.
+      source: A path (local or in a bucket, `.gz` and `.zip` too) or the bytes of a
+        file.
       name: What to call the source in `Recording.source` and in messages; the path
         unless given.
+      options: Channels kept on request: `"gyro"` (dps, per sample), `"magnetometer"`
+        (raw counts, per sample), `"light"` (raw converter counts, per block) and
+        `"battery"` (V, per block).
 
     Raises:
       FormatError: If this is not a CWA file or it ends inside its header.
       FileNotFoundError: If there is no such file.
     """
-    if isinstance(source, bytes):
-        return _read(io.BytesIO(source), name or "<bytes>")
-    path = epath.Path(source)
-    with path.open("rb") as handle:
-        return _read(handle, name or str(path))
+    source = Source(source, name)
+    with source.open() as stream:
+        return _read(stream, source.name, options)
 
 
-def _read(handle: IO[bytes], name: str) -> Recording:
-    size = handle.seek(0, io.SEEK_END) or handle.tell()
-    handle.seek(0)
-    header = _read_header(handle.read(layout.HEADER_BYTES), name)
+def _read(stream: Stream, name: str, options: ReadOptions) -> Recording:
+    header = _read_header(stream.read(layout.HEADER_BYTES), name)
     quality = dict.fromkeys(["blocks", "bad_blocks", "bad_header", "samples"], 0)
-    quality |= {f"bad_{reason}": 0 for reason in (*_REASONS, "truncated")}
+    quality |= {f"bad_{reason}": 0 for reason in (*REASONS, "truncated")}
     quality |= {f"breaks_{reason}": 0 for reason in _BREAKS}
     quality["bad_header"] = int(not header.intact)
+    # The header's length field may announce more than 1024 bytes.
+    stream.read(header.data_offset - layout.HEADER_BYTES)
 
-    blocks = max(size - header.data_offset, 0) // layout.BLOCK_BYTES
-    # The largest that the samples can become; pages that stay unused cost nothing.
-    counts = np.empty((blocks * layout.PACKED_SAMPLES, 3), np.int16)
-    meta, samples = _decode_blocks(handle, counts, quality)
+    wide = bool({"gyro", "magnetometer"} & set(options.channels))
+    expected = None
+    if stream.size is not None:
+        blocks = max(stream.size - header.data_offset, 0) // layout.BLOCK_BYTES
+        expected = blocks * layout.PACKED_SAMPLES
+    samples = Samples(expected)
+    # Gyroscope and magnetometer: as wide as they come, only if asked for.
+    others = Samples(expected, columns=6) if wide else None
+    meta = decode_blocks(stream, samples, others, quality)
     if not header.intact and not len(meta):
         raise FormatError(
             f"{name}: not a CWA file: its header is damaged (expected b'MD' and length "
             f"{layout.HEADER_LENGTH}) and none of {quality['blocks']} data blocks is "
             "valid; read it with the reader of the device that wrote it"
         )
-    counts = counts[:samples]
-    quality["samples"] = samples
+    if stream.damaged:
+        quality["bad_compression"] = 1
+    quality["samples"] = samples.filled
     clock = _clock(meta)
-    segments = _segments(counts, meta, clock, quality)
+    extra = _Extra(
+        meta=meta,
+        values=others.array if others is not None else None,
+        wanted=options.channels,
+    )
+    segments = _segments(samples.array, meta, clock, quality, extra)
     nominal = float(clock.rate_hz[0]) if len(meta) else header.nominal_rate_hz
     return Recording(
         source=name,
@@ -124,134 +126,53 @@ def _read_header(raw: bytes, name: str) -> layout.Header:
     return layout.parse_header(raw)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Extra:
+    """What is kept beside acceleration.
+
+    Attributes:
+      meta: Header fields of the good blocks `[k]`.
+      values: Int16 `[s, 6]` gyroscope and magnetometer of all samples, or None.
+      wanted: Names of channels.
+    """
+
+    meta: np.ndarray
+    values: np.ndarray | None
+    wanted: Sequence[str]
+
+    def of(self, start: int, stop: int, low: int, high: int) -> dict[str, Channel]:
+        """Channels of a segment: blocks `[start, stop)`, samples `[low, high)`."""
+        meta, found = self.meta[start:stop], {}
+        count = meta["count"].astype(np.int64)
+        middle = np.cumsum(count) - (count + 1) / 2.0
+        axes = meta["axes_bps"][0] >> 4
+        if "gyro" in self.wanted and axes >= 6 and self.values is not None:
+            code = (meta["light_scale"] >> 10) & 7
+            # Code 0: +-2000 degrees per second, as devices that write no code have.
+            dps = np.where(code == 0, 2000.0, 8000.0 / 2.0**code) / 32768.0
+            scale = np.repeat(dps, count).astype(np.float32)[:, None]
+            found["gyro"] = Channel(
+                values=self.values[low:high, :3] * scale, unit="dps"
+            )
+        if "magnetometer" in self.wanted and axes == 9 and self.values is not None:
+            found["magnetometer"] = Channel(
+                values=self.values[low:high, 3:], unit="adc"
+            )
+        if "light" in self.wanted:
+            raw = (meta["light_scale"] & 1023).astype(np.float32)
+            found["light"] = Channel(values=raw, unit="adc", index=middle)
+        if "battery" in self.wanted:
+            volts = (2.0 * meta["battery"] + 512.0) * (6.0 / 1024.0)
+            volts = volts.astype(np.float32)
+            found["battery"] = Channel(values=volts, unit="V", index=middle)
+        return found
+
+
 def _guess_device(meta: np.ndarray) -> str:
     """The model when the header does not tell: AX6 is what stores six axes."""
     if not len(meta):
         return ""
     return "AX6" if (meta["axes_bps"] >> 4 > 3).any() else "AX3"
-
-
-def _decode_blocks(
-    handle: IO[bytes], counts: np.ndarray, quality: dict[str, int]
-) -> tuple[np.ndarray, int]:
-    """Checks and decodes all blocks.
-
-    Args:
-      handle: Stands at the first data block.
-      counts: Int16 `[capacity, 3]`; its first rows receive the samples.
-      quality: Receives the counts of blocks and of failures.
-
-    Returns:
-      The header fields of the good blocks `[k]` and the number of samples.
-    """
-    kept, position = [], 0
-    size = _BLOCKS_PER_PASS * layout.BLOCK_BYTES
-    while raw := _read_fully(handle, size):
-        whole, rest = divmod(len(raw), layout.BLOCK_BYTES)
-        quality["blocks"] += whole + bool(rest)
-        quality["bad_truncated"] += bool(rest)
-        quality["bad_blocks"] += bool(rest)
-        blocks = np.frombuffer(raw, layout.BLOCK, count=whole)
-        good = _check(blocks, quality)
-        if not good.all():
-            blocks = blocks[good]
-        for run in _runs_of_one_format(blocks):
-            decoded = int(run["count"].sum(dtype=np.int64))
-            _decode_run(run, counts[position : position + decoded])
-            position += decoded
-        # A copy of several fields alone would still carry the payload's bytes.
-        kept.append(blocks[_META].astype(_META_DTYPE))
-    return np.concatenate([np.zeros(0, _META_DTYPE), *kept]), position
-
-
-def _read_fully(handle: IO[bytes], size: int) -> bytes:
-    """Reads `size` bytes unless the file ends; handles on buckets may return less."""
-    parts = []
-    while size and (part := handle.read(size)):
-        parts.append(part)
-        size -= len(part)
-    return b"".join(parts)
-
-
-def _check(blocks: np.ndarray, quality: dict[str, int]) -> np.ndarray:
-    """Returns which blocks are good `[k]` and counts the others by reason."""
-    words = blocks.view(np.uint8).reshape(-1, layout.BLOCK_BYTES).view("<u2")
-    # Blocks without a rate code come from firmware that wrote no checksum either.
-    old = blocks["rate_code"] == 0
-    axes, bps = blocks["axes_bps"] >> 4, blocks["axes_bps"] & 15
-    known_rate = (blocks["rate_code"] & 15) >= _LOWEST_RATE_CODE
-    known_rate |= old & (blocks["offset"] > 0)
-    packed = (bps == 0) & (axes == 3)
-    known_format = packed | ((bps == 2) & np.isin(axes, (3, 6, 9)))
-    capacity = _capacity(axes, packed)
-    _, real_date = layout.unpack_time(blocks["timestamp"])
-    passed = {
-        "magic": blocks["magic"] == b"AX",
-        "length": blocks["length"] == layout.BLOCK_LENGTH,
-        "checksum": old | (words.sum(1, dtype=np.uint16) == 0),
-        "format": known_format & known_rate,
-        "count": (blocks["count"] > 0) & (blocks["count"] <= capacity),
-        "date": real_date,
-    }
-    good = np.ones(len(blocks), bool)
-    for reason in _REASONS:
-        quality[f"bad_{reason}"] += int((good & ~passed[reason]).sum())
-        good &= passed[reason]
-    quality["bad_blocks"] += int((~good).sum())
-    return good
-
-
-def _capacity(axes: np.ndarray, packed: np.ndarray) -> np.ndarray:
-    """Samples that fit in a block's payload."""
-    width = np.where(packed, 4, 2 * np.maximum(axes.astype(np.int64), 1))
-    return layout.PAYLOAD_BYTES // width
-
-
-def _runs_of_one_format(blocks: np.ndarray) -> Iterator[np.ndarray]:
-    """Splits blocks `[k]` where axes, packing or sample count change."""
-    key = blocks["axes_bps"].astype(np.int32) << 16 | blocks["count"]
-    edges = np.flatnonzero(np.diff(key)) + 1
-    for start, stop in zip([0, *edges], [*edges, len(blocks)], strict=True):
-        if stop > start:
-            yield blocks[start:stop]
-
-
-def _decode_run(blocks: np.ndarray, out: np.ndarray) -> None:
-    """Decodes blocks `[k]` of one format into `out` int16 `[k * count, 3]`."""
-    count, axes = int(blocks["count"][0]), int(blocks["axes_bps"][0]) >> 4
-    raw = blocks.view(np.uint8).reshape(-1, layout.BLOCK_BYTES)
-    payload = raw[:, 30 : 30 + layout.PAYLOAD_BYTES]
-    out = out.reshape(len(blocks), count, 3)
-    if int(blocks["axes_bps"][0]) & 15 == 0:
-        words = np.ascontiguousarray(payload[:, : 4 * count]).view("<u4")
-        _unpack(words, out)
-        return
-    samples = np.ascontiguousarray(payload[:, : 2 * axes * count]).view("<i2")
-    samples = samples.reshape(len(blocks), count, axes)
-    # Six and nine axes store the gyroscope first: gx gy gz ax ay az (mx my mz).
-    first = 0 if axes == 3 else 3
-    out[...] = samples[:, :, first : first + 3]
-
-
-def _unpack(words: np.ndarray, out: np.ndarray) -> None:
-    """Unpacks u32 `ee zzzzzzzzzz yyyyyyyyyy xxxxxxxxxx` into int16 counts of 1/256 g.
-
-    Ten signed bits are moved to the top of an int32 and shifted down again by
-    22 - e, which sign-extends and applies the exponent e at once. The largest
-    magnitude, 512 << 3, fits int16.
-    """
-    exponent = words >> np.uint32(30)
-    uniform = exponent.size and (exponent == exponent.flat[0]).all()
-    if uniform:
-        down = np.int32(22 - int(exponent.flat[0]))
-    else:
-        down = np.int32(22) - exponent.astype(np.int32)
-    top = np.uint32(0xFFC00000)
-    for axis, up in enumerate((22, 12, 2)):
-        value = words << np.uint32(up)
-        if axis:
-            value &= top
-        out[..., axis] = value.view(np.int32) >> down
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -335,7 +256,11 @@ def _break_points(
 
 
 def _segments(
-    counts: np.ndarray, meta: np.ndarray, clock: _Clock, quality: dict[str, int]
+    counts: np.ndarray,
+    meta: np.ndarray,
+    clock: _Clock,
+    quality: dict[str, int],
+    extra: _Extra,
 ) -> tuple[Segment, ...]:
     if not len(meta):
         return ()
@@ -365,6 +290,7 @@ def _segments(
                 anchor_time=time,
                 temperature_index=middle[start:stop] - low,
                 temperature_c=temperature[start:stop].astype(np.float32),
+                channels=extra.of(start, stop, low, high),
             )
         )
     return tuple(segments)

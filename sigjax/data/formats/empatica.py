@@ -11,6 +11,8 @@ import pathlib
 import numpy as np
 from etils import epath
 
+from sigjax.data.formats.options import DEFAULT, ReadOptions
+from sigjax.data.formats.source import Source
 from sigjax.data.recording import FormatError, Recording, Segment
 
 SCALE = 1.0 / 64.0  # g per count; the E4 measures up to +-2 g
@@ -32,7 +34,20 @@ def parse_header(first_row: str, second_row: str) -> tuple[float, float] | None:
     return (start, rate) if 1e9 < start < 1e10 and 1.0 <= rate <= 1024.0 else None
 
 
-def read_e4(source: epath.PathLike | bytes, *, name: str = "") -> Recording:
+def recognises(source: Source) -> bool:
+    """Whether a `.csv` begins with the two rows of an E4 accelerometer file."""
+    if not source.kind.endswith(".csv"):
+        return False
+    rows = source.first_rows
+    return len(rows) > 1 and parse_header(rows[0], rows[1]) is not None
+
+
+def read_e4(
+    source: epath.PathLike | bytes | Source,
+    *,
+    name: str = "",
+    options: ReadOptions = DEFAULT,
+) -> Recording:
     """Reads one E4 `ACC.csv`.
 
     A row that is not three whole numbers of -128 to 127 is counted as a bad block
@@ -42,16 +57,17 @@ def read_e4(source: epath.PathLike | bytes, *, name: str = "") -> Recording:
     Args:
       source: A path (local or in a bucket) or the bytes of a file.
       name: What to call the source; the path unless given.
+      options: Nothing of it applies: the file holds acceleration alone, in UTC.
 
     Raises:
       FormatError: If the two header rows are not those of an E4 `ACC.csv`.
       FileNotFoundError: If there is no such file.
     """
-    if isinstance(source, bytes):
-        raw, name = source, name or "<bytes>"
-    else:
-        path = epath.Path(source)
-        raw, name = path.read_bytes(), name or str(path)
+    del options
+    source = Source(source, name)
+    name = source.name
+    with source.open() as unpacked:
+        raw, damaged = unpacked.read_all(), unpacked.damaged
     if not raw:
         raise FormatError(f"{name}: the file is empty")
     text = raw.decode("utf-8-sig", errors="replace")
@@ -66,6 +82,8 @@ def read_e4(source: epath.PathLike | bytes, *, name: str = "") -> Recording:
     start, rate = header
     counts, reasons, quality = _parse_samples(stream)
     segments = _segments(counts, reasons == 0, start, rate)
+    if damaged:
+        quality["bad_compression"] = 1
     quality["breaks_bad_row"] = max(len(segments) - 1, 0)
     return Recording(
         source=name,
@@ -75,6 +93,7 @@ def read_e4(source: epath.PathLike | bytes, *, name: str = "") -> Recording:
         segments=segments,
         quality=quality,
         metadata={"clock": "utc", "session": pathlib.PurePath(name).parent.name},
+        utc_offset_s=0.0,
     )
 
 

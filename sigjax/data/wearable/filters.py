@@ -93,17 +93,20 @@ def lowpass(values: np.ndarray, sos: np.ndarray) -> np.ndarray:
 
 def filtered_chunks(
     counts: np.ndarray,
-    scale: float,
+    scale: float | np.ndarray,
     sos: np.ndarray | None,
     chunk_samples: int = _CHUNK,
+    *,
+    offset_g: float | np.ndarray = 0.0,
 ) -> Iterator[Chunk]:
     """Yields a segment's acceleration, filtered, in order.
 
     Args:
-      counts: Int `[s, 3]`.
-      scale: g per count.
+      counts: Int16 or float32 `[s, 3]`.
+      scale: g per count, one number or `[3]`.
       sos: From `design_lowpass`, or None to leave the samples as they are.
       chunk_samples: Samples of a chunk proper.
+      offset_g: Added after scaling, one number or `[3]`.
 
     Yields:
       Chunks that tile `[0, s)`. Their values differ from those of one pass over all
@@ -111,11 +114,17 @@ def filtered_chunks(
     """
     total = len(counts)
     leeway = 0 if sos is None else settling_samples(sos)
+    factor, shift = (
+        np.broadcast_to(np.asarray(value, np.float64), (3,))[:, None]
+        for value in (scale, offset_g)
+    )
     for start in range(0, total, chunk_samples):
         stop = min(start + chunk_samples, total)
         first = max(start - leeway - HALO, 0)
         last = min(stop + leeway + HALO, total)
-        values = np.multiply(counts[first:last].T, scale, dtype=np.float64, order="C")
+        values = np.multiply(counts[first:last].T, factor, dtype=np.float64, order="C")
+        if shift.any():
+            values += shift
         if sos is not None:
             values = lowpass(values, sos)
         keep = max(start - HALO, 0)

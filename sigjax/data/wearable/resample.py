@@ -74,7 +74,11 @@ def index_at(segment: rec.Segment, time: np.ndarray) -> np.ndarray:
 def usable(segment: rec.Segment, nominal_rate_hz: float) -> bool:
     """Whether a segment has samples, and a clock within a factor 2 of nominal."""
     times = segment.anchor_time
-    if len(segment.counts) == 0 or len(times) < 2 or not np.isfinite(segment.scale):
+    if (
+        len(segment.counts) == 0
+        or len(times) < 2
+        or not np.isfinite(segment.scale).all()
+    ):
         return False
     if not (np.isfinite(times).all() and np.all(np.diff(times) > 0)):
         return False
@@ -177,7 +181,9 @@ def _render_piece(
     segment = piece.segment
     total = len(segment.counts)
     done = piece.first
-    for chunk in filters.filtered_chunks(segment.counts, segment.scale, sos):
+    for chunk in filters.filtered_chunks(
+        segment.counts, segment.scale, sos, offset_g=segment.offset_g
+    ):
         if sink is not None:
             sink(segment, chunk)
         stop = piece.stop

@@ -1,0 +1,194 @@
+"""Checks the data blocks of a CWA file and decodes their samples to integer counts.
+
+The file is read in passes of a few megabytes; what fails a check is counted and left
+out, and only the blocks' small header fields are kept beside the samples.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from sigjax.data.formats import cwa_layout as layout
+from sigjax.data.formats.source import Stream
+
+# 1 MiB per pass keeps one pass's temporaries inside a core's cache.
+_BLOCKS_PER_PASS = 2048
+
+# A block fails for the first of these reasons that applies; 0 is a good block.
+REASONS = ("magic", "length", "checksum", "format", "count", "date")
+
+_LOWEST_RATE_CODE = 6  # 6.25 Hz; the codes below it are not used by any device
+
+_META = [
+    "fraction",
+    "session_id",
+    "sequence",
+    "timestamp",
+    "light_scale",
+    "temperature",
+    "battery",
+    "rate_code",
+    "axes_bps",
+    "offset",
+    "count",
+]
+_META_DTYPE = np.dtype([(name, layout.BLOCK[name]) for name in _META])
+
+
+class Samples:
+    """Int16 `[s, columns]` that grows as blocks are decoded.
+
+    Attributes:
+      filled: Rows so far.
+    """
+
+    def __init__(self, expected: int | None, columns: int = 3):
+        """`expected`: the most that can come; its pages cost nothing until written."""
+        self._rows = np.empty((expected or 0, columns), np.int16)
+        self.filled = 0
+
+    def append(self, count: int) -> np.ndarray:
+        """Room for `count` more rows."""
+        start, self.filled = self.filled, self.filled + count
+        if self.filled > len(self._rows):
+            # Moves pages instead of copying, so growing never holds two arrays.
+            rows = max(2 * len(self._rows), self.filled, 1 << 20)
+            self._rows.resize((rows, self._rows.shape[1]), refcheck=False)
+        return self._rows[start : self.filled]
+
+    @property
+    def array(self) -> np.ndarray:
+        """The rows so far."""
+        return self._rows[: self.filled]
+
+
+def decode_blocks(
+    stream: Stream,
+    samples: Samples,
+    others: Samples | None,
+    quality: dict[str, int],
+) -> np.ndarray:
+    """Checks and decodes all blocks.
+
+    Args:
+      stream: Stands at the first data block.
+      samples: Receives the acceleration.
+      others: Receives gyroscope and magnetometer, zero where there is none.
+      quality: Receives the counts of blocks and of failures.
+
+    Returns:
+      The header fields of the good blocks `[k]`.
+    """
+    kept = []
+    size = _BLOCKS_PER_PASS * layout.BLOCK_BYTES
+    while raw := stream.read(size):
+        whole, rest = divmod(len(raw), layout.BLOCK_BYTES)
+        quality["blocks"] += whole + bool(rest)
+        quality["bad_truncated"] += bool(rest)
+        quality["bad_blocks"] += bool(rest)
+        blocks = np.frombuffer(raw, layout.BLOCK, count=whole)
+        good = _check(blocks, quality)
+        if not good.all():
+            blocks = blocks[good]
+        for run in _runs_of_one_format(blocks):
+            decoded = int(run["count"].sum(dtype=np.int64))
+            _decode_run(run, samples.append(decoded))
+            if others is not None:
+                _decode_others(run, others.append(decoded))
+        # A copy of several fields alone would still carry the payload's bytes.
+        kept.append(blocks[_META].astype(_META_DTYPE))
+    return np.concatenate([np.zeros(0, _META_DTYPE), *kept])
+
+
+def _check(blocks: np.ndarray, quality: dict[str, int]) -> np.ndarray:
+    """Returns which blocks are good `[k]` and counts the others by reason."""
+    words = blocks.view(np.uint8).reshape(-1, layout.BLOCK_BYTES).view("<u2")
+    # Blocks without a rate code come from firmware that wrote no checksum either.
+    old = blocks["rate_code"] == 0
+    axes, bps = blocks["axes_bps"] >> 4, blocks["axes_bps"] & 15
+    known_rate = (blocks["rate_code"] & 15) >= _LOWEST_RATE_CODE
+    known_rate |= old & (blocks["offset"] > 0)
+    packed = (bps == 0) & (axes == 3)
+    known_format = packed | ((bps == 2) & np.isin(axes, (3, 6, 9)))
+    capacity = _capacity(axes, packed)
+    _, real_date = layout.unpack_time(blocks["timestamp"])
+    passed = {
+        "magic": blocks["magic"] == b"AX",
+        "length": blocks["length"] == layout.BLOCK_LENGTH,
+        "checksum": old | (words.sum(1, dtype=np.uint16) == 0),
+        "format": known_format & known_rate,
+        "count": (blocks["count"] > 0) & (blocks["count"] <= capacity),
+        "date": real_date,
+    }
+    good = np.ones(len(blocks), bool)
+    for reason in REASONS:
+        quality[f"bad_{reason}"] += int((good & ~passed[reason]).sum())
+        good &= passed[reason]
+    quality["bad_blocks"] += int((~good).sum())
+    return good
+
+
+def _capacity(axes: np.ndarray, packed: np.ndarray) -> np.ndarray:
+    """Samples that fit in a block's payload."""
+    width = np.where(packed, 4, 2 * np.maximum(axes.astype(np.int64), 1))
+    return layout.PAYLOAD_BYTES // width
+
+
+def _runs_of_one_format(blocks: np.ndarray) -> Iterator[np.ndarray]:
+    """Splits blocks `[k]` where axes, packing or sample count change."""
+    key = blocks["axes_bps"].astype(np.int32) << 16 | blocks["count"]
+    edges = np.flatnonzero(np.diff(key)) + 1
+    for start, stop in zip([0, *edges], [*edges, len(blocks)], strict=True):
+        if stop > start:
+            yield blocks[start:stop]
+
+
+def _decode_run(blocks: np.ndarray, out: np.ndarray) -> None:
+    """Decodes blocks `[k]` of one format into `out` int16 `[k * count, 3]`."""
+    count, axes = int(blocks["count"][0]), int(blocks["axes_bps"][0]) >> 4
+    raw = blocks.view(np.uint8).reshape(-1, layout.BLOCK_BYTES)
+    payload = raw[:, 30 : 30 + layout.PAYLOAD_BYTES]
+    out = out.reshape(len(blocks), count, 3)
+    if int(blocks["axes_bps"][0]) & 15 == 0:
+        words = np.ascontiguousarray(payload[:, : 4 * count]).view("<u4")
+        _unpack(words, out)
+        return
+    samples = np.ascontiguousarray(payload[:, : 2 * axes * count]).view("<i2")
+    samples = samples.reshape(len(blocks), count, axes)
+    # Six and nine axes store the gyroscope first: gx gy gz ax ay az (mx my mz).
+    first = 0 if axes == 3 else 3
+    out[...] = samples[:, :, first : first + 3]
+
+
+def _decode_others(blocks: np.ndarray, out: np.ndarray) -> None:
+    """Decodes gyroscope, magnetometer of blocks `[k]` into int16 `[k * count, 6]`."""
+    out[:] = 0
+    count, axes = int(blocks["count"][0]), int(blocks["axes_bps"][0]) >> 4
+    if axes == 3:
+        return
+    raw = blocks.view(np.uint8).reshape(-1, layout.BLOCK_BYTES)
+    payload = raw[:, 30 : 30 + 2 * axes * count]
+    samples = np.ascontiguousarray(payload).view("<i2").reshape(-1, axes)
+    out[:, :3] = samples[:, :3]
+    out[:, 3 : axes - 3] = samples[:, 6:]
+
+
+def _unpack(words: np.ndarray, out: np.ndarray) -> None:
+    """Unpacks u32 `ee zzzzzzzzzz yyyyyyyyyy xxxxxxxxxx` into int16 counts of 1/256 g.
+
+    Ten signed bits are moved to the top of an int32 and shifted down again by
+    22 - e, which sign-extends and applies the exponent e at once. The largest
+    magnitude, 512 << 3, fits int16.
+    """
+    exponent = words >> np.uint32(30)
+    uniform = exponent.size and (exponent == exponent.flat[0]).all()
+    if uniform:
+        down = np.int32(22 - int(exponent.flat[0]))
+    else:
+        down = np.int32(22) - exponent.astype(np.int32)
+    top = np.uint32(0xFFC00000)
+    for axis, up in enumerate((22, 12, 2)):
+        value = words << np.uint32(up)
+        if axis:
+            value &= top
+        out[..., axis] = value.view(np.int32) >> down

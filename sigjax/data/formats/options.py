@@ -1,0 +1,161 @@
+"""What a user can say about files that they do not say themselves."""
+
+import dataclasses
+import datetime
+import zoneinfo
+from collections.abc import Mapping
+from typing import Any
+
+from sigjax.data.recording import Recording
+
+UNITS_IN_G = {"g": 1.0, "mg": 1e-3, "m/s2": 1 / 9.80665}
+TIME_UNITS_S = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CsvLayout:
+    """How a text table of samples is laid out.
+
+    Attributes:
+      x: Column of the first axis, by name, or by position from 0 in a table without
+        names.
+      y: Of the second.
+      z: Of the third.
+      unit: Of the axes: `"g"`, `"mg"` or `"m/s2"`.
+      time: Column of the time, or "" where samples are `rate_hz` apart.
+      time_unit: `"s"`, `"ms"`, `"us"` or `"ns"` since 1970-01-01 (UTC), `"iso"` for
+        ISO 8601 text, or a `strptime` pattern such as `"%d.%m.%Y %H:%M:%S.%f"`.
+      rate_hz: Sampling rate; measured from the times if 0.
+      start: ISO 8601 time of the first sample where there is no time column.
+      label: Column of an activity label, or "".
+      person: Column that names the person, or "".
+      delimiter: Between columns.
+      skip_rows: Rows before the table (before its column names, if it has any).
+      has_names: Whether a row with column names comes first.
+    """
+
+    x: str
+    y: str
+    z: str
+    unit: str = "g"
+    time: str = ""
+    time_unit: str = "iso"
+    rate_hz: float = 0.0
+    start: str = ""
+    label: str = ""
+    person: str = ""
+    delimiter: str = ","
+    skip_rows: int = 0
+    has_names: bool = True
+
+    def __post_init__(self):
+        """Refuses layouts that no table can have."""
+        if self.unit not in UNITS_IN_G:
+            raise ValueError(f"csv unit={self.unit!r}: one of {tuple(UNITS_IN_G)}")
+        known = self.time_unit in TIME_UNITS_S or self.time_unit == "iso"
+        if not known and "%" not in self.time_unit:
+            raise ValueError(
+                f"csv time_unit={self.time_unit!r}: one of {tuple(TIME_UNITS_S)}, 'iso'"
+                " or a strptime pattern"
+            )
+        if not self.time and not self.rate_hz > 0:
+            raise ValueError("csv: name the time column, or give rate_hz")
+        if self.rate_hz < 0 or self.skip_rows < 0:
+            raise ValueError("csv: rate_hz and skip_rows must not be negative")
+
+    @classmethod
+    def parse(cls, text: str) -> "CsvLayout":
+        """From `"x=ax,y=ay,z=az,unit=m/s2,time=t,time_unit=ms"`, as flags give it.
+
+        A comma inside a value is written `\\,`.
+
+        Raises:
+          ValueError: Unknown or missing keys, or values that do not fit.
+        """
+        fields = {f.name: f for f in dataclasses.fields(cls)}
+        given: dict[str, Any] = {}
+        for part in text.replace("\\,", "\0").split(","):
+            key, equals, value = part.replace("\0", ",").partition("=")
+            if key.strip() not in fields or not equals:
+                raise ValueError(
+                    f"csv layout: {part!r} is not KEY=VALUE with a key of"
+                    f" {', '.join(fields)}"
+                )
+            kind = fields[key.strip()].type
+            given[key.strip()] = _convert(key, value, kind)
+        missing = [axis for axis in "xyz" if axis not in given]
+        if missing:
+            raise ValueError(f"csv layout: name the columns of {', '.join(missing)}")
+        return cls(**given)
+
+
+def _convert(key: str, value: str, kind: Any) -> Any:
+    if kind is bool:
+        if value.lower() not in ("true", "false"):
+            raise ValueError(f"csv layout: {key}={value!r} must be true or false")
+        return value.lower() == "true"
+    try:
+        return kind(value)
+    except ValueError as error:
+        raise ValueError(f"csv layout: {key}={value!r} must be a number") from error
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReadOptions:
+    """How to read.
+
+    Attributes:
+      channels: Names of what to keep beside acceleration, such as `("gyro",
+        "light")`; what a file does not have is left out. Temperature is always kept.
+      tz: Where the device was set up, as an IANA name (`"Europe/London"`): for clocks
+        that keep local time without naming the zone.
+      csv: Layout of text tables that are in no known device's format.
+    """
+
+    channels: tuple[str, ...] = ()
+    tz: str = ""
+    csv: CsvLayout | None = None
+
+    def __post_init__(self):
+        """Refuses unknown time zones."""
+        if self.tz:
+            try:
+                zoneinfo.ZoneInfo(self.tz)
+            except (zoneinfo.ZoneInfoNotFoundError, ValueError) as error:
+                raise ValueError(
+                    f"tz={self.tz!r} is no IANA time zone, such as 'Europe/London'"
+                ) from error
+
+
+DEFAULT = ReadOptions()
+
+
+def utc_offset_s(local: float, tz: str) -> float:
+    """Local time minus UTC in `tz`, at a local time in seconds since 1970-01-01."""
+    epoch = datetime.datetime(1970, 1, 1)
+    wall = epoch + datetime.timedelta(seconds=local)
+    offset = wall.replace(tzinfo=zoneinfo.ZoneInfo(tz)).utcoffset()
+    return offset.total_seconds() if offset is not None else 0.0
+
+
+def with_time_zone(recording: Recording, tz: str) -> Recording:
+    """Completes a local clock of unknown zone with the zone it was set in.
+
+    The offset is that of the moment when the device was set up (its last
+    configuration, else its first sample) and stays, because such clocks ignore
+    daylight saving.
+    """
+    if not tz or recording.utc_offset_s is not None or not recording.segments:
+        return recording
+    start = recording.segments[0].start
+    configured = _seconds(recording.metadata)
+    moment = configured if configured is not None and configured <= start else start
+    return dataclasses.replace(recording, utc_offset_s=utc_offset_s(moment, tz))
+
+
+def _seconds(metadata: Mapping[str, Any]) -> float | None:
+    try:
+        stamp = datetime.datetime.fromisoformat(str(metadata.get("last_change")))
+    except ValueError:
+        return None
+    return stamp.replace(tzinfo=datetime.UTC).timestamp()

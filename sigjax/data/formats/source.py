@@ -1,0 +1,149 @@
+"""A device file as a stream of bytes, whatever it is packed in."""
+
+import gzip
+import io
+import zipfile
+import zlib
+from typing import IO, Any
+
+from etils import epath
+
+from sigjax.data.recording import FormatError
+
+_HEAD_BYTES = 4096
+_PACKED = (".gz", ".zip")
+_DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
+
+
+class Source:
+    """What a reader reads: a local file, one in a bucket, or bytes.
+
+    A `.gz` file, and a `.zip` that holds one file, are unpacked as they are read and
+    never wholly in memory.
+
+    Attributes:
+      name: For messages and `Recording.source`.
+      path: Where it is; None for bytes.
+      kind: File name in lower case, without `.gz` or `.zip`: what tells formats apart.
+    """
+
+    def __init__(self, source: "epath.PathLike | bytes | Source", name: str = ""):
+        """Opens nothing yet."""
+        if isinstance(source, Source):
+            source = source._bytes if source.path is None else source.path
+        self._bytes = source if isinstance(source, bytes) else b""
+        self.path = None if isinstance(source, bytes) else epath.Path(source)
+        self.name = name or ("<bytes>" if self.path is None else str(self.path))
+        self.kind = (self.path.name if self.path else self.name).lower()
+        for ending in _PACKED:
+            self.kind = self.kind.removesuffix(ending)
+        self._head: bytes | None = None
+
+    def open(self) -> "Stream":
+        """A fresh stream of the unpacked bytes, to be used in a `with` statement.
+
+        Raises:
+          FileNotFoundError: If there is no such file.
+          FormatError: If a `.zip` is damaged or does not hold exactly one file.
+        """
+        if self.path is None:
+            return Stream(io.BytesIO(self._bytes))
+        raw = self.path.open("rb")
+        try:
+            ending = self.path.suffix.lower()
+            if ending == ".gz":
+                return Stream(gzip.GzipFile(fileobj=raw), raw, packed=True)
+            if ending == ".zip":
+                return Stream(self._member(raw), raw, packed=True)
+        except BaseException:
+            raw.close()
+            raise
+        return Stream(raw)
+
+    def _member(self, raw: IO[bytes]) -> IO[bytes]:
+        try:
+            archive = zipfile.ZipFile(raw)
+            members = [m for m in archive.infolist() if not m.is_dir()]
+            if len(members) == 1:
+                return archive.open(members[0])
+        except (*_DAMAGE, NotImplementedError, RuntimeError) as error:
+            raise FormatError(
+                f"{self.name}: cannot unpack: {error}; copy it again"
+            ) from error
+        raise FormatError(
+            f"{self.name}: holds {len(members)} files; a packed recording is one file"
+        )
+
+    @property
+    def head(self) -> bytes:
+        """The first 4096 bytes, unpacked; fewer if the file ends earlier."""
+        if self._head is None:
+            with self.open() as stream:
+                self._head = stream.read(_HEAD_BYTES)
+        return self._head
+
+    @property
+    def first_rows(self) -> list[str]:
+        """The head's lines as text, the last one perhaps cut off."""
+        return self.head.decode("utf-8-sig", errors="replace").splitlines()
+
+
+class Stream:
+    """Bytes read in order; packed ones that end early end the stream.
+
+    Attributes:
+      damaged: Why unpacking stopped before its end, or "". What came before is good,
+        so a reader keeps it and counts the damage.
+      size: Of the whole stream; None if it is packed, because what a packed file
+        says of its size cannot be trusted.
+    """
+
+    def __init__(self, *handles: Any, packed: bool = False):
+        """Reads from the first handle; closes all."""
+        self._handle, self._handles = handles[0], handles
+        self.damaged = ""
+        self.size: int | None = None
+        if not packed:
+            self.size = self._handle.seek(0, io.SEEK_END) or self._handle.tell()
+            self._handle.seek(0)
+
+    def read(self, size: int) -> bytes:
+        """Reads `size` bytes unless the stream ends; buckets may answer with less."""
+        parts = []
+        while size > 0 and not self.damaged:
+            try:
+                part = self._handle.read(size)
+            except _DAMAGE as error:
+                self.damaged = str(error) or type(error).__name__
+                break
+            if not part:
+                break
+            parts.append(part)
+            size -= len(part)
+        return b"".join(parts)
+
+    def read_all(self, limit: int | None = None) -> bytes:
+        """Reads to the end.
+
+        Args:
+          limit: Most bytes to accept.
+
+        Raises:
+          FormatError: If there is more than `limit`.
+        """
+        parts, total = [], 0
+        while part := self.read(1 << 20):
+            parts.append(part)
+            total += len(part)
+            if limit is not None and total > limit:
+                raise FormatError(f"unpacks to more than {limit:,} bytes")
+        return b"".join(parts)
+
+    def __enter__(self) -> "Stream":
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *_) -> None:
+        """Closes the files."""
+        for handle in self._handles:
+            handle.close()
