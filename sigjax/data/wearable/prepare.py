@@ -284,6 +284,13 @@ def _calibration_report(
     }
 
 
+def _measured_rate_hz(segments: Sequence[rec.Segment]) -> float | None:
+    """Samples per second over all segments, gaps not counted."""
+    samples = sum(len(s.counts) for s in segments)
+    seconds = sum(len(s.counts) / s.rate_hz for s in segments)
+    return samples / seconds if seconds else None
+
+
 def _status(
     segments: Sequence[rec.WearSegment],
     found: cal.Calibration | None,
@@ -349,6 +356,11 @@ def prepare_recording(
         "status": status,
         "reader": dict(recording.quality),
         "nominal_rate_hz": float(recording.nominal_rate_hz),
+        "measured_rate_hz": _measured_rate_hz(good),
+        "start": min((s.start for s in good), default=None),
+        "end": max((s.end for s in good), default=None),
+        "clock": recording.metadata.get("clock", "device-local"),
+        "utc_offset_s": recording.utc_offset_s,
         "raw_segments": len(recording.segments),
         "unusable_segments": len(recording.segments) - len(good),
         "unfiltered_segments": len(unfiltered),
