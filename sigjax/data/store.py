@@ -47,7 +47,8 @@ class Store:
       rate_hz: Sampling rate of every recording.
       description: How the recordings were prepared, as given to `StoreWriter`.
       entries: All recordings, sorted by name.
-      fingerprint: Short hash of the index: equal means the same data.
+      fingerprint: Short hash of names, persons and samples: equal means the same
+        data, wherever and whenever they were prepared.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class Store:
             rate_hz=header["rate_hz"],
             description=header["description"],
             entries=entries,
-            fingerprint=digest[:16],
+            fingerprint=_fingerprint(header["rate_hz"], entries),
             concurrency=concurrency or layout.usable_cores(),
         )
 
@@ -204,6 +205,8 @@ class StoreWriter:
 
     A recording counts as written once `has` is true; one that was cut off halfway is
     written anew. Writing makes the store unfinished until `finish` is called.
+    Two processes may even write the same recording at once, as a Beam runner lets
+    them after a retry: what either has completed stays complete.
     """
 
     def __init__(
@@ -212,6 +215,7 @@ class StoreWriter:
         *,
         rate_hz: float,
         description: Mapping[str, Any],
+        concurrency: int | None = None,
     ):
         """Starts a store or continues the one at `path`.
 
@@ -219,6 +223,8 @@ class StoreWriter:
           path: Folder or key-value store URL.
           rate_hz: Sampling rate of every recording.
           description: How recordings are prepared, JSON-able: one store, one way.
+          concurrency: Most CPU cores that encode at once; every core this process
+            may use by default.
 
         Raises:
           StoreError: `path` holds something else, or a store prepared otherwise.
@@ -226,7 +232,8 @@ class StoreWriter:
         self.path = os.fspath(path)
         self.rate_hz = float(rate_hz)
         self._files = layout.Files(path)
-        self._context = layout.make_context(layout.usable_cores())
+        self._concurrency = concurrency or layout.usable_cores()
+        self._context = layout.make_context(self._concurrency)
         self._unfinished = False
         wanted = {
             "format": layout.FORMAT,
@@ -235,6 +242,7 @@ class StoreWriter:
             "units": "g",
             "description": json.loads(layout.to_json(description)),
         }
+        self._description = wanted["description"]
         found = layout.read_header(self._files)
         if found is None:
             self._files.write("store.json", layout.to_json(wanted, indent=2))
@@ -268,7 +276,7 @@ class StoreWriter:
             self._files.delete("index.jsonl")
             self._unfinished = True
         self._files.delete(f"{folder}/recording.json")
-        self._files.delete_folder(folder)
+        self._delete_others(folder, len(prepared.segments))
         segments, clipped = [], 0
         for number, segment in enumerate(prepared.segments):
             where = f"{self.path}: recording {prepared.name!r}, segment {number}"
@@ -320,22 +328,46 @@ class StoreWriter:
                     f"{self.path}: {key} describes recording {entry.name!r}; folders"
                     " of a store cannot be renamed or copied: delete this one"
                 )
-            rows.append((entry.name, row.strip() + b"\n"))
-        index = b"".join(row for _, row in sorted(rows))
+            rows.append((entry.name, row.strip() + b"\n", entry))
+        rows.sort(key=lambda row: row[0])
+        index = b"".join(line for _, line, _ in rows)
         self._files.write("index.jsonl", index)
         checksum = f"{hashlib.sha256(index).hexdigest()}  index.jsonl\n"
         self._files.write("index.sha256", checksum.encode())
         self._unfinished = False
-        return Store.open(self.path)
+        # Not read back: another process may be adding to the store already.
+        entries = tuple(entry for _, _, entry in rows)
+        return Store(
+            path=self.path,
+            rate_hz=self.rate_hz,
+            description=self._description,
+            entries=entries,
+            fingerprint=_fingerprint(self.rate_hz, entries),
+            concurrency=self._concurrency,
+        )
+
+    def _delete_others(self, folder: str, segments: int) -> None:
+        """Deletes what another preparation left, but no array about to be written.
+
+        Such an array can be in use by a process that writes the same recording.
+        """
+        own = tuple(f"{folder}/{number}/" for number in range(segments))
+        for key in self._files.list(f"{folder}/", suffix=""):
+            if not key.startswith(own):
+                self._files.delete(key)
 
     def _write_array(self, path: str, acceleration: np.ndarray) -> tuple[str, int]:
         """Writes day by day, so that memory stays small; returns digest, clipped."""
         spec = layout.array_spec(self._files, path, len(acceleration), self.rate_hz)
         # An hour of zeros is written as well: what is absent was lost.
         spec |= {"store_data_equal_to_fill_value": True}
-        array = ts.open(
-            spec, create=True, delete_existing=True, context=self._context
-        ).result()
+        try:
+            array = ts.open(spec, open=True, create=True, context=self._context)
+            array = array.result()
+        except ValueError:  # There is one of another shape or code.
+            array = ts.open(
+                spec, create=True, delete_existing=True, context=self._context
+            ).result()
         day = layout.chunk_samples(self.rate_hz) * layout.CHUNKS_PER_SHARD
         limits = np.iinfo(np.int16)
         hasher, clipped = hashlib.blake2b(digest_size=8), 0
@@ -347,3 +379,13 @@ class StoreWriter:
             hasher.update(counts.data)
             array[start:stop].write(counts).result()
         return hasher.hexdigest(), clipped
+
+
+def _fingerprint(rate_hz: float, entries: Sequence[Entry]) -> str:
+    # Not the index itself, which also tells how long each recording took.
+    data = []
+    for entry in entries:
+        segments = [[s.start, s.samples, s.scale, s.digest] for s in entry.segments]
+        data.append([entry.name, entry.person, segments])
+    text = layout.to_json([rate_hz, data])
+    return hashlib.sha256(text).hexdigest()[:16]
