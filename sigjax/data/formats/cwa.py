@@ -13,7 +13,8 @@ import numpy as np
 from etils import epath
 
 from sigjax.data.formats import cwa_layout as layout
-from sigjax.data.formats.cwa_blocks import REASONS, Samples, decode_blocks
+from sigjax.data.formats.blocks import Samples
+from sigjax.data.formats.cwa_blocks import REASONS, decode_blocks
 from sigjax.data.formats.options import DEFAULT, ReadOptions
 from sigjax.data.formats.source import Source, Stream
 from sigjax.data.recording import Channel, FormatError, Recording, Segment

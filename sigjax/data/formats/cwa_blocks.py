@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from sigjax.data.formats import cwa_layout as layout
+from sigjax.data.formats.blocks import Samples
 from sigjax.data.formats.source import Stream
 
 # 1 MiB per pass keeps one pass's temporaries inside a core's cache.
@@ -33,33 +34,6 @@ _META = [
     "count",
 ]
 _META_DTYPE = np.dtype([(name, layout.BLOCK[name]) for name in _META])
-
-
-class Samples:
-    """Int16 `[s, columns]` that grows as blocks are decoded.
-
-    Attributes:
-      filled: Rows so far.
-    """
-
-    def __init__(self, expected: int | None, columns: int = 3):
-        """`expected`: the most that can come; its pages cost nothing until written."""
-        self._rows = np.empty((expected or 0, columns), np.int16)
-        self.filled = 0
-
-    def append(self, count: int) -> np.ndarray:
-        """Room for `count` more rows."""
-        start, self.filled = self.filled, self.filled + count
-        if self.filled > len(self._rows):
-            # Moves pages instead of copying, so growing never holds two arrays.
-            rows = max(2 * len(self._rows), self.filled, 1 << 20)
-            self._rows.resize((rows, self._rows.shape[1]), refcheck=False)
-        return self._rows[start : self.filled]
-
-    @property
-    def array(self) -> np.ndarray:
-        """The rows so far."""
-        return self._rows[: self.filled]
 
 
 def decode_blocks(
