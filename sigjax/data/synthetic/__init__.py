@@ -1,5 +1,6 @@
 """Simulators that write the real file formats."""
 
+from sigjax.data.synthetic.capture24 import write_capture24
 from sigjax.data.synthetic.clock import SampleClock
 from sigjax.data.synthetic.cwa import CwaDevice, Interruption, write_cwa
 from sigjax.data.synthetic.damage import DAMAGE, Damage
@@ -25,6 +26,7 @@ __all__ = [
     "WristSimulation",
     "WristTruth",
     "simulate_recordings",
+    "write_capture24",
     "write_cwa",
     "write_recording",
 ]

@@ -28,10 +28,10 @@ days per recording: {days}
 seed: {seed}
 simulator version: {version}
 
-NAME.cwa is an Axivity {model} file at a nominal {rate_hz:g} Hz; the subject's code is in its
-header. NAME.truth.json holds the activities (seconds since the recording began) and
-the device's gain and offset (measured = gain * acceleration + offset), when samples
-were taken, which of them are in the file and which blocks are damaged.
+NAME.cwa is an Axivity {model} file at a nominal {rate_hz:g} Hz; the subject's code
+is in its header. NAME.truth.json holds the activities (seconds since the recording
+began) and the device's gain and offset (measured = gain * acceleration + offset),
+when samples were taken, which of them are in the file and which blocks are damaged.
 """
 
 
