@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from etils import epath
 
-from sigjax.data.formats import cwa, empatica
+from sigjax.data.formats import cwa, empatica, geneactiv
 from sigjax.data.formats.cwa import read_cwa
 from sigjax.data.formats.empatica import read_e4
+from sigjax.data.formats.geneactiv import read_geneactiv
 from sigjax.data.formats.options import (
     DEFAULT,
     CsvLayout,
@@ -29,6 +30,7 @@ __all__ = [
     "find_recordings",
     "read_cwa",
     "read_e4",
+    "read_geneactiv",
     "read_recording",
 ]
 
@@ -51,6 +53,7 @@ class Format(NamedTuple):
 # In this order: the first that recognises a file reads it.
 FORMATS = (
     Format("Axivity AX3 and AX6 (.cwa)", cwa.recognises, read_cwa),
+    Format("GENEActiv (.bin)", geneactiv.recognises, read_geneactiv),
     Format("Empatica E4 (ACC.csv)", empatica.recognises, read_e4),
 )
 
