@@ -1,0 +1,393 @@
+"""Pictures of a report: wear by day, calibration, a week of movement. PNG as bytes.
+
+Times are the device's clock throughout: a day is one of the wearer's days wherever
+the clock was set to local time, and begins at midnight UTC where it keeps UTC.
+"""
+
+import datetime
+import io
+import math
+import warnings
+from collections.abc import Sequence
+
+import matplotlib.axes
+import matplotlib.figure
+import matplotlib.ticker
+import numpy as np
+
+from sigjax.data import store as stores
+from sigjax.data.wearable import calibration
+
+DAY_S = 86_400.0
+MOST_ROWS = 60  # More recordings than this share one map.
+MOST_DAYS = 31
+_CHUNK_H = 6  # What is decoded at once: 8 MB of floats at 30 Hz.
+_MOST_FIELDS = 20 * MOST_DAYS
+
+# Colour-blind safe (Okabe & Ito).
+_BLUE, _GREY, _RED, _AMBER = "#0072b2", "#8c8c8c", "#d55e00", "#e69f00"
+_NOT_WORN, _NO_DATA = "#fbe3b5", "#e3e3e3"
+_WEAR_COLOURS = "YlGnBu"
+
+
+def spans_of(
+    entries: Sequence[stores.Entry],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where the stretches of wear of recordings lie.
+
+    Returns:
+      Float64 `[k]` start and end of every stretch, seconds since 1970-01-01; int
+      `[k]`, whose it is; float64 `[r]` midnight before each recording's first sample.
+    """
+    found = [
+        (segment.start, segment.start + segment.samples / entry.rate_hz, row)
+        for row, entry in enumerate(entries)
+        for segment in entry.segments
+    ]
+    start, end, row = np.array(found, np.float64).reshape(-1, 3).T
+    first = np.full(len(entries), np.inf)
+    np.minimum.at(first, row.astype(int), start)
+    begun = [entry.quality.get("start") for entry in entries]
+    first = np.minimum(first, [np.inf if t is None else t for t in begun])
+    return start, end, row.astype(int), np.floor(first / DAY_S) * DAY_S
+
+
+def hours_worn(
+    entries: Sequence[stores.Entry], *, bin_h: float, bins: int
+) -> np.ndarray:
+    """Hours of wear of each recording, from midnight before its first sample on.
+
+    Args:
+      entries: Recordings with segments.
+      bin_h: Hours to a bin.
+      bins: How many; wear after the last is left out.
+
+    Returns:
+      Float64 `[r, bins]` in hours, each at most `bin_h` (a clock that was set back
+      shows the same hour twice).
+    """
+    start, end, row, origin = spans_of(entries)
+    # What lies after a moment adds its share to the bin it is in and all of each bin
+    # that follows; a span is what follows its start less what follows its end.
+    steps = np.zeros((len(entries), bins + 2))
+    for time, sign in ((start, 1.0), (end, -1.0)):
+        place = np.clip((time - origin[row]) / (3600 * bin_h), 0, bins)
+        whole = np.floor(place).astype(int)
+        np.add.at(steps, (row, whole), sign * (1 - (place - whole)))
+        np.add.at(steps, (row, whole + 1), sign * (place - whole))
+    return np.clip(bin_h * np.cumsum(steps, axis=1)[:, :bins], 0, bin_h)
+
+
+def wear(entries: Sequence[stores.Entry], note: str) -> bytes:
+    """Hours worn by day: a row per recording, or the share of many by hour of day.
+
+    Args:
+      entries: Recordings with segments, at least one.
+      note: Written over the figure, such as `"simulated data"`; may be empty.
+    """
+    _, end, row, origin = spans_of(entries)
+    days = int(np.ceil((end - origin[row]).max() / DAY_S))
+    shown = min(max(days, 1), MOST_DAYS)
+    rest = f"; days after {shown} not shown" if days > shown else ""
+    if len(entries) <= MOST_ROWS:
+        return _wear_rows(entries, shown, rest, note)
+    return _wear_share(entries, shown, rest, note)
+
+
+def _wear_rows(
+    entries: Sequence[stores.Entry], days: int, rest: str, note: str
+) -> bytes:
+    hours = hours_worn(entries, bin_h=24, bins=days)
+    origin = spans_of(entries)[3]
+    for number, entry in enumerate(entries):
+        ended = entry.quality.get("end")
+        if ended is not None:  # White after the end: not recorded is not "not worn".
+            hours[number, max(math.ceil((ended - origin[number]) / DAY_S), 1) :] = (
+                np.nan
+            )
+    figure = _figure(max(3.5, min(1.6 + 0.62 * days, 10)), 1.5 + 0.26 * len(entries))
+    axes = figure.add_subplot()
+    image = axes.imshow(
+        hours, vmin=0, vmax=24, cmap=_WEAR_COLOURS, aspect="auto", interpolation="none"
+    )
+    axes.set_xticks(range(days), [str(day + 1) for day in range(days)])
+    axes.set_yticks(
+        range(len(entries)), [_short(e.name) for e in entries], parse_math=False
+    )
+    axes.tick_params(length=0, labelsize=8)
+    axes.set_xlabel("day of recording (midnight to midnight, device clock)")
+    axes.set_xticks(np.arange(days + 1) - 0.5, minor=True)
+    axes.set_yticks(np.arange(len(entries) + 1) - 0.5, minor=True)
+    axes.grid(which="minor", color="white", linewidth=1)
+    axes.spines[:].set_visible(False)
+    if hours.size <= _MOST_FIELDS:
+        for (y, x), value in np.ndenumerate(hours):
+            if np.isfinite(value):
+                colour = "white" if value > 13 else "#333333"
+                text = f"{value:.0f}" if value >= 10 or value == 0 else f"{value:.1f}"
+                axes.text(x, y, text, ha="center", va="center", size=7, color=colour)
+    bar = figure.colorbar(image, ax=axes, ticks=range(0, 25, 6), pad=0.02)
+    bar.set_label("hours worn per day")
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    return _png(figure, f"Wear kept, by day{rest}", note)
+
+
+def wear_share(entries: Sequence[stores.Entry], days: int) -> np.ndarray:
+    """Share of recordings worn, `[days, 24]`: day of recording, hour of the day.
+
+    An hour that a recording does not cover counts as not worn.
+    """
+    total = np.zeros(days * 24)
+    for at in range(0, len(entries), 4096):
+        some = entries[at : at + 4096]
+        total += hours_worn(some, bin_h=1, bins=days * 24).sum(axis=0)
+    return total.reshape(days, 24) / len(entries)
+
+
+def _wear_share(
+    entries: Sequence[stores.Entry], days: int, rest: str, note: str
+) -> bytes:
+    share = 100 * wear_share(entries, days)
+    figure = _figure(9, 1.6 + 0.28 * max(days, 4))
+    axes = figure.add_subplot()
+    image = axes.imshow(
+        share,
+        vmin=0,
+        vmax=100,
+        cmap=_WEAR_COLOURS,
+        aspect="auto",
+        extent=(0, 24, days + 0.5, 0.5),
+        interpolation="none",
+    )
+    axes.set_xticks(range(0, 25, 3))
+    axes.set_yticks(range(1, days + 1))
+    axes.tick_params(labelsize=8)
+    axes.set_xlabel("hour of the day (device clock)")
+    axes.set_ylabel("day of recording")
+    axes.spines[:].set_visible(False)
+    bar = figure.colorbar(image, ax=axes, ticks=range(0, 101, 25), pad=0.02)
+    bar.set_label(f"% of {len(entries):,} recordings worn")
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    return _png(figure, f"Wear kept, by day and hour{rest}", note)
+
+
+def calibration_errors(before_mg: np.ndarray, after_mg: np.ndarray, note: str) -> bytes:
+    """Calibration errors before and after: how often, and recording by recording.
+
+    Args:
+      before_mg: Float `[r]`, mean distance from 1 g at rest, in mg.
+      after_mg: Float `[r]`, once calibrated.
+      note: See `wear`.
+    """
+    limit = 1e3 * calibration.MAX_ERROR_G
+    low, high = 0.1, 300.0  # Beyond it is drawn at the edge.
+    before, after = np.clip(before_mg, low, high), np.clip(after_mg, low, high)
+    figure = _figure(9, 3.6)
+    left, right = figure.subplots(1, 2)
+    edges = np.geomspace(low, high, 36)
+    left.hist(before, edges, color=_GREY, alpha=0.65, label="before")
+    left.hist(after, edges, color=_BLUE, alpha=0.75, label="after")
+    left.axvline(limit, color=_RED, lw=1.2, ls="--", label=f"limit {limit:g} mg")
+    left.set_ylabel("recordings")
+    left.set_xlabel("calibration error (mg)")
+    left.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    left.legend(frameon=False, fontsize=8)
+    many = len(before) > 500
+    right.plot(
+        before, after, ".", ms=2 if many else 7, alpha=0.3 if many else 0.7,
+        color=_BLUE, mew=0, rasterized=True,
+    )  # fmt: skip
+    right.plot([low, high], [low, high], color=_GREY, lw=0.8)
+    right.text(0.14, 0.19, "unchanged", color=_GREY, size=8, rotation=42)
+    right.axhline(limit, color=_RED, lw=1.2, ls="--")
+    right.set_xlabel("error before (mg)")
+    right.set_ylabel("error after (mg)")
+    left.set_xscale("log")
+    right.set(xscale="log", yscale="log", xlim=(low, high), ylim=(low, high))
+    for axis in (left.xaxis, right.xaxis, right.yaxis):
+        axis.set_major_formatter(matplotlib.ticker.FormatStrFormatter("%g"))
+    _plain(left, right)
+    title = f"Calibration error of {len(before):,} recordings, mean at rest"
+    return _png(figure, title, note)
+
+
+def wear_hours(hours: np.ndarray, min_wear_h: float | None, note: str) -> bytes:
+    """How many hours of wear recordings have.
+
+    Args:
+      hours: Float `[r]`, of the used recordings.
+      min_wear_h: The shortest stretch that preparation keeps, drawn as a line.
+      note: See `wear`.
+    """
+    figure = _figure(9, 2.8)
+    axes = figure.add_subplot()
+    top = max(float(hours.max()), 1.0) * 1.02
+    axes.hist(hours, np.linspace(0, top, 49), color=_BLUE, alpha=0.8)
+    if min_wear_h:
+        label = f"shortest stretch kept: {min_wear_h:g} h"
+        axes.axvline(min_wear_h, color=_RED, lw=1.2, ls="--", label=label)
+        axes.legend(frameon=False, fontsize=8, loc="upper center")
+    axes.set_xlim(0, top)
+    if top > 36:
+        step = 24 * math.ceil(top / 24 / 12)
+        axes.set_xticks(np.arange(0, top, step))
+    axes.set_xlabel("hours of wear kept per recording")
+    axes.set_ylabel("recordings")
+    axes.yaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    _plain(axes)
+    return _png(figure, f"Wear of {len(hours):,} used recordings", note)
+
+
+def days_of(entry: stores.Entry) -> np.ndarray:
+    """Int `[d]`, days since 1970-01-01 that a recording spans, at most `MOST_DAYS`.
+
+    Where its clock jumped too far for that, the first days that have wear.
+    """
+    worn = [
+        np.arange(
+            math.floor(s.start / DAY_S),
+            math.floor((s.start + (s.samples - 1) / entry.rate_hz) / DAY_S) + 1,
+        )
+        for s in entry.segments
+    ]
+    days = np.unique(np.concatenate(worn))
+    times = [entry.quality.get("start"), entry.quality.get("end")]
+    ends = [math.floor(t / DAY_S) for t in times if t is not None]
+    first, last = min([days[0], *ends]), max([days[-1], *ends])
+    if last - first < MOST_DAYS:
+        return np.arange(first, last + 1)
+    return days[:MOST_DAYS]
+
+
+def minute_means(
+    store: stores.Store, entry: stores.Entry, days: np.ndarray
+) -> np.ndarray:
+    """Mean of the vector magnitude above 1 g, minute by minute.
+
+    ENMO, the Euclidean norm minus one, negative values set to zero (van Hees et al.
+    2013, PLoS ONE 8:e61691).
+
+    Args:
+      store: That holds the recording.
+      entry: The recording.
+      days: Int `[d]`, increasing, days since 1970-01-01.
+
+    Returns:
+      Float64 `[d, 1440]` in mg; NaN where nothing was worn.
+    """
+    total, count = np.zeros((2, len(days) * 1440))
+    size = round(_CHUNK_H * 3600 * store.rate_hz)
+    for number, segment in enumerate(entry.segments):
+        for at in range(0, segment.samples, size):
+            length = min(size, segment.samples - at)
+            counts = store.read(entry, number, at, length)
+            g = counts * np.float32(segment.scale)
+            over = np.maximum(np.sqrt(np.einsum("sc,sc->s", g, g)) - 1, 0)
+            time = segment.start + (at + np.arange(length)) / store.rate_hz
+            minute = np.floor(time / 60).astype(np.int64)
+            row = np.searchsorted(days, minute // 1440).clip(max=len(days) - 1)
+            known = days[row] == minute // 1440
+            place = (row * 1440 + minute % 1440)[known]
+            total += np.bincount(place, over[known], minlength=len(total))
+            count += np.bincount(place, minlength=len(total))
+    means = np.full(len(total), np.nan)
+    np.divide(1e3 * total, count, out=means, where=count > 0)
+    return means.reshape(-1, 1440)
+
+
+def week(store: stores.Store, entry: stores.Entry, note: str) -> bytes:
+    """Draws the movement of one recording: a row per day, non-wear and gaps shaded.
+
+    Args:
+      store: That holds the recording.
+      entry: The recording, with at least one segment.
+      note: See `wear`.
+    """
+    days = days_of(entry)
+    means = minute_means(store, entry, days)
+    worn = means[np.isfinite(means)]
+    top = max(100.0, float(np.percentile(worn, 99.5))) if len(worn) else 100.0
+    top = 50 * math.ceil(top / 50)
+    figure = _figure(9, 1.25 + 0.62 * len(days))
+    rows = figure.subplots(len(days), 1, sharex=True, squeeze=False)[:, 0]
+    hour = (np.arange(1440) + 0.5) / 60
+    middle = (days[:, None] * 1440 + np.arange(1440) + 0.5) * 60
+    off = np.zeros(means.shape, bool)
+    for start, end in entry.quality.get("nonwear", ()):
+        off |= (start <= middle) & (middle < end)
+    begun, ended = entry.quality.get("start"), entry.quality.get("end")
+    inside = np.ones(means.shape, bool)
+    if begun is not None and ended is not None:
+        inside = (begun <= middle) & (middle < ended)
+    lost = np.isnan(means)
+    for axes, day, values, unworn, gone in zip(
+        rows, days, means, off & lost, inside & lost & ~off, strict=True
+    ):
+        edges = {"step": "mid", "lw": 0}
+        axes.fill_between(hour, 0, top, where=unworn, color=_NOT_WORN, **edges)
+        axes.fill_between(hour, 0, top, where=gone, color=_NO_DATA, **edges)
+        axes.fill_between(hour, 0, np.minimum(values, top), color=_BLUE, **edges)
+        axes.set_ylim(0, top)
+        axes.set_yticks([0, top])
+        axes.tick_params(labelsize=7)
+        date = datetime.date(1970, 1, 1) + datetime.timedelta(days=int(day))
+        axes.set_ylabel(
+            f"{date:%a}\n{date.isoformat()}", rotation=0, ha="right", va="center",
+            size=7.5,
+        )  # fmt: skip
+        _plain(axes)
+    rows[-1].set_xlim(0, 24)
+    rows[-1].set_xticks(range(0, 25, 3))
+    rows[-1].set_xlabel("hour of the day (device clock)")
+    patches = [
+        rows[0].fill_between([], [], color=colour)
+        for colour in (_BLUE, _NOT_WORN, _NO_DATA)
+    ]
+    figure.legend(
+        patches,
+        [
+            "vector magnitude above 1 g (ENMO), minute means, mg",
+            "not worn",
+            "no data, or wear too short to keep",
+        ],
+        loc="outside lower center",
+        ncols=3,
+        fontsize=8,
+        frameon=False,
+    )
+    who = entry.name if entry.person == entry.name else f"{entry.name}, {entry.person}"
+    device = f"{entry.device} {entry.device_id}".strip()
+    return _png(figure, f"{_short(who)} ({device or 'unknown device'})", note)
+
+
+def _figure(width: float, height: float) -> matplotlib.figure.Figure:
+    return matplotlib.figure.Figure(
+        figsize=(width, height), layout="constrained", facecolor="white"
+    )
+
+
+def _plain(*every: matplotlib.axes.Axes) -> None:
+    for axes in every:
+        axes.spines[["top", "right"]].set_visible(False)
+
+
+def _short(text: str, longest: int = 40) -> str:
+    """Without control characters, and cut in the middle where it is too long."""
+    text = "".join(c if c.isprintable() else "?" for c in text)
+    half = (longest - 1) // 2
+    return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
+
+
+def _png(figure: matplotlib.figure.Figure, title: str, note: str) -> bytes:
+    figure.suptitle(title, x=0.01, ha="left", size=11, weight="bold", parse_math=False)
+    if note:
+        figure.text(
+            0.995, 0.995, note.upper(), ha="right", va="top", size=8, color=_RED,
+            weight="bold",
+        )  # fmt: skip
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        # A name in letters that the font lacks is drawn as boxes: no reason to stop.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure.savefig(buffer, format="png", dpi=110)
+    return buffer.getvalue()
