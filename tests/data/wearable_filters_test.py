@@ -2,16 +2,27 @@
 
 import numpy as np
 import pytest
+from scipy import signal
 
 from sigjax.data.wearable import filters
 
 
+def _filtered(counts, scale, sos, *args, **kwargs):
+    chunks = filters.filtered_chunks(counts, scale, sos, *args, **kwargs)
+    return np.concatenate([chunk.core for chunk in chunks], axis=1)
+
+
+def _in_one_pass(acceleration, sos):
+    """SciPy's own zero-phase filter over all of `[s, 3]`; `[3, s]`."""
+    padding = min(3 * (2 * len(sos) + 1), len(acceleration) - 1)
+    return signal.sosfiltfilt(sos, acceleration, axis=0, padlen=padding).T
+
+
 def _impulse_response(cutoff_hz, order, rate_hz, samples=4001):
-    impulse = np.zeros((1, samples))
-    impulse[0, samples // 2] = 1
-    return filters.lowpass(impulse, filters.design_lowpass(cutoff_hz, order, rate_hz))[
-        0
-    ]
+    impulse = np.zeros((samples, 3), np.float32)
+    impulse[samples // 2] = 1
+    sos = filters.design_lowpass(cutoff_hz, order, rate_hz)
+    return _filtered(impulse, 1.0, sos)[0]
 
 
 @pytest.mark.parametrize(("cutoff_hz", "rate_hz"), [(15.0, 99.2), (20.0, 100.0)])
@@ -35,7 +46,7 @@ def test_zero_phase_with_6_db_at_cutoff(cutoff_hz, rate_hz):
 def test_chunks_equal_one_pass(rate_hz, samples):
     counts = np.random.default_rng(0).integers(-2048, 2048, (samples, 3)).astype("i2")
     sos = filters.design_lowpass(15, 8, rate_hz)
-    whole = filters.lowpass(counts.T / 256, sos)
+    whole = _in_one_pass(counts / 256, sos)
     chunks = list(filters.filtered_chunks(counts, 1 / 256, sos, chunk_samples=4096))
     assert [c.start for c in chunks] == list(range(0, samples, 4096))
     np.testing.assert_allclose(
@@ -45,6 +56,32 @@ def test_chunks_equal_one_pass(rate_hz, samples):
         assert chunk.first == max(chunk.start - filters.HALO, 0)
         end = min(chunk.stop + filters.HALO, samples)
         np.testing.assert_allclose(chunk.values, whole[:, chunk.first : end], atol=1e-9)
+
+
+@pytest.mark.parametrize("order", [1, 2, 4, 8])
+@pytest.mark.parametrize("samples", [1, 2, 27, 28, 345, 346, 347, 66_000])
+def test_equals_scipy_at_any_length(samples, order):
+    rng = np.random.default_rng(samples)
+    counts = rng.integers(-512, 512, (samples, 3)).astype(np.int16)
+    scale, offset_g = np.array([1 / 256, 0.01, 1.0]), np.array([0.0, -0.5, 3.0])
+    sos = filters.design_lowpass(15, order, 99.2)
+    expected = _in_one_pass(counts * scale + offset_g, sos)
+    got = _filtered(counts, scale, sos, offset_g=offset_g)
+    np.testing.assert_allclose(got, expected, atol=1e-9 * 512)
+
+
+@pytest.mark.parametrize("samples", [40, 66_000])
+def test_types_and_memory_layouts_of_counts(samples):
+    rng = np.random.default_rng(0)
+    sos = filters.design_lowpass(15, 8, 100)
+    counts = rng.integers(-512, 512, (samples, 3)).astype(np.int16)
+    expected = _in_one_pass(counts / 256, sos)
+    wide = np.zeros((2 * samples, 6), np.int16)
+    wide[::2, 1:4] = counts
+    readonly = counts.copy()
+    readonly.flags.writeable = False
+    for some in (counts.astype(np.float32), wide[::2, 1:4], readonly):
+        np.testing.assert_allclose(_filtered(some, 1 / 256, sos), expected, atol=1e-9)
 
 
 @pytest.mark.parametrize("samples", [1, 2, 3, 26, 27, 28])

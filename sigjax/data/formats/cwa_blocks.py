@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from sigjax.data.compiled import compiled
 from sigjax.data.formats import cwa_layout as layout
 from sigjax.data.formats.blocks import Samples
 from sigjax.data.formats.source import Stream
@@ -53,7 +54,7 @@ def decode_blocks(
     Returns:
       The header fields of the good blocks `[k]`.
     """
-    kept = []
+    kept, last = [], b""
     size = _BLOCKS_PER_PASS * layout.BLOCK_BYTES
     while raw := stream.read(size):
         whole, rest = divmod(len(raw), layout.BLOCK_BYTES)
@@ -64,6 +65,12 @@ def decode_blocks(
         good = _check(blocks, quality)
         if not good.all():
             blocks = blocks[good]
+        repeated = _repeats(blocks, last)
+        if repeated.any():
+            quality["bad_repeated"] += int(repeated.sum())
+            quality["bad_blocks"] += int(repeated.sum())
+            blocks = blocks[~repeated]
+        last = blocks[-1:].tobytes() or last
         for run in _runs_of_one_format(blocks):
             decoded = int(run["count"].sum(dtype=np.int64))
             _decode_run(run, samples.append(decoded))
@@ -102,6 +109,20 @@ def _check(blocks: np.ndarray, quality: dict[str, int]) -> np.ndarray:
     return good
 
 
+def _repeats(blocks: np.ndarray, before: bytes) -> np.ndarray:
+    """Which blocks `[k]` hold once more what the block before them holds.
+
+    Flash memory that writes a sector twice does that: samples must not count twice.
+    """
+    raw = blocks.view(np.uint8).reshape(-1, layout.BLOCK_BYTES)
+    repeated = np.zeros(len(blocks), bool)
+    repeated[:1] = blocks[:1].tobytes() == before
+    # Their numbers differ nearly always, and are quick to compare.
+    rows = np.flatnonzero(np.diff(blocks["sequence"]) == 0) + 1
+    repeated[rows] = (raw[rows] == raw[rows - 1]).all(axis=1)
+    return repeated
+
+
 def _capacity(axes: np.ndarray, packed: np.ndarray) -> np.ndarray:
     """Samples that fit in a block's payload."""
     width = np.where(packed, 4, 2 * np.maximum(axes.astype(np.int64), 1))
@@ -122,16 +143,15 @@ def _decode_run(blocks: np.ndarray, out: np.ndarray) -> None:
     count, axes = int(blocks["count"][0]), int(blocks["axes_bps"][0]) >> 4
     raw = blocks.view(np.uint8).reshape(-1, layout.BLOCK_BYTES)
     payload = raw[:, 30 : 30 + layout.PAYLOAD_BYTES]
-    out = out.reshape(len(blocks), count, 3)
     if int(blocks["axes_bps"][0]) & 15 == 0:
         words = np.ascontiguousarray(payload[:, : 4 * count]).view("<u4")
-        _unpack(words, out)
+        _unpack(words.reshape(-1), out)
         return
     samples = np.ascontiguousarray(payload[:, : 2 * axes * count]).view("<i2")
-    samples = samples.reshape(len(blocks), count, axes)
+    samples = samples.reshape(-1, axes)
     # Six and nine axes store the gyroscope first: gx gy gz ax ay az (mx my mz).
     first = 0 if axes == 3 else 3
-    out[...] = samples[:, :, first : first + 3]
+    out[...] = samples[:, first : first + 3]
 
 
 def _decode_others(blocks: np.ndarray, out: np.ndarray) -> None:
@@ -147,22 +167,17 @@ def _decode_others(blocks: np.ndarray, out: np.ndarray) -> None:
     out[:, 3 : axes - 3] = samples[:, 6:]
 
 
-def _unpack(words: np.ndarray, out: np.ndarray) -> None:
-    """Unpacks u32 `ee zzzzzzzzzz yyyyyyyyyy xxxxxxxxxx` into int16 counts of 1/256 g.
+@compiled
+def _unpack(words, out):
+    """Unpacks u32 `ee zzzzzzzzzz yyyyyyyyyy xxxxxxxxxx` `[s]` into counts of 1/256 g.
 
-    Ten signed bits are moved to the top of an int32 and shifted down again by
-    22 - e, which sign-extends and applies the exponent e at once. The largest
-    magnitude, 512 << 3, fits int16.
+    Each axis is ten bits with a sign, times 2^e: at most 512 << 3, which fits int16
+    `[s, 3]`.
     """
-    exponent = words >> np.uint32(30)
-    uniform = exponent.size and (exponent == exponent.flat[0]).all()
-    if uniform:
-        down = np.int32(22 - int(exponent.flat[0]))
-    else:
-        down = np.int32(22) - exponent.astype(np.int32)
-    top = np.uint32(0xFFC00000)
-    for axis, up in enumerate((22, 12, 2)):
-        value = words << np.uint32(up)
-        if axis:
-            value &= top
-        out[..., axis] = value.view(np.int32) >> down
+    for i in range(len(words)):
+        word = np.int64(words[i])
+        exponent = word >> 30
+        for axis in range(3):
+            bits = (word >> (10 * axis)) & 1023
+            # 512 is the sign bit: 0..511 stay, 512..1023 become -512..-1.
+            out[i, axis] = ((bits ^ 512) - 512) << exponent

@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from sigjax.data.compiled import compiled
+
 # Of both variants: each axis must reach past +-0.3 g, and the mean distance from the
 # sphere must end below 10 mg.
 CUBE_G = 0.3
@@ -32,6 +34,16 @@ _SAME_G = 1e-6
 _CONSTANT_SD_G = 1e-6
 
 METHODS = ("van_hees", "actipy", "none")
+
+
+@compiled
+def _affine(x, gain, offset, per_degree, celsius, out):
+    for i in range(len(x)):
+        for axis in range(3):
+            value = gain[axis] * x[i, axis] + offset[axis]
+            if celsius is not None:
+                value += per_degree[axis] * celsius[i]
+            out[i, axis] = value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,14 +77,20 @@ class Calibration:
     reason: str
 
     def apply(
-        self, acceleration: np.ndarray, temperature_c: np.ndarray | None
+        self,
+        acceleration: np.ndarray,
+        temperature_c: np.ndarray | None,
+        *,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Calibrates float `[s, 3]`, given temperature `[s]` or None."""
-        dtype = acceleration.dtype
-        out = acceleration * self.gain.astype(dtype)
-        out += self.offset.astype(dtype)
-        if temperature_c is not None and self.temp_coeff.any():
-            out += (temperature_c[:, None] * self.temp_coeff).astype(dtype)
+        """Calibrates float `[s, 3]`, given temperature `[s]` or None.
+
+        `out` receives the result, which is also returned; it may be `acceleration`.
+        """
+        out = np.empty_like(acceleration) if out is None else out
+        _affine(
+            acceleration, self.gain, self.offset, self.temp_coeff, temperature_c, out
+        )
         return out
 
 

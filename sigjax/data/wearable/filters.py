@@ -4,6 +4,11 @@ A week at 100 Hz is 60 million samples; as float64 that is 1.4 GB before a filte
 has made its copies. Filtering runs over chunks that overlap by the time that the
 filter's memory takes to fade, so that the result is that of one pass over the whole
 segment while only one chunk is ever held in floating point.
+
+A recursive filter cannot start on a sample before it has finished the last one, which
+leaves most of a core idle. So a chunk is cut once more, into pieces that overlap in the
+same way, and all axes of all pieces advance together, a sample at a time: independent
+numbers that fill the core's vector registers.
 """
 
 import dataclasses
@@ -14,10 +19,16 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import signal
 
+from sigjax.data.compiled import compiled
+
 # Samples on each side of a chunk that interpolation at its edge may read.
 HALO = 2
-_CHUNK = 1 << 18
+# Eight pieces of 4096 samples, all in a core's second-level cache.
+_CHUNK = 1 << 15
 _SETTLED = 1e-12
+# Pieces that are filtered side by side: 24 float64 fill three AVX-512 registers.
+_PIECES = 8
+_LANES = 3 * _PIECES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,7 +62,7 @@ def _design(cutoff_hz: float, order: int, rate_hz: float) -> np.ndarray:
 def design_lowpass(cutoff_hz: float, order: int, rate_hz: float) -> np.ndarray:
     """Returns second-order sections of a Butterworth low-pass.
 
-    Applied forward and backward (`lowpass`) it has no phase and its gain is squared:
+    Applied forward and backward it has no phase and its gain is squared:
     -6 dB at `cutoff_hz`.
 
     Args:
@@ -76,19 +87,97 @@ def settling_samples(sos: np.ndarray) -> int:
     return math.ceil(math.log(_SETTLED) / math.log(slowest)) if slowest > 0 else 1
 
 
-def lowpass(values: np.ndarray, sos: np.ndarray) -> np.ndarray:
-    """Filters forward and backward along the last axis, of any length from 1.
+@compiled
+def _load(counts, scale, shift, firsts, lanes):
+    """Fills `lanes` with stretches of a segment, in g.
 
     Args:
-      values: Float `[..., s]`.
-      sos: From `design_lowpass`.
-
-    Returns:
-      Float64 `[..., s]`. Ends are extended by odd reflection, as far as the signal
-      is long.
+      counts: `[s, 3]`; beyond its ends it continues by odd reflection.
+      scale: Float64 `[3]`, g per count.
+      shift: Float64 `[3]`, added after scaling.
+      firsts: Int64 `[_PIECES]`, where each stretch begins, perhaps before sample 0.
+      lanes: Receives float64 `[n, _LANES]`; lane `3 * piece + axis`.
     """
-    padding = min(3 * (2 * len(sos) + 1), values.shape[-1] - 1)
-    return signal.sosfiltfilt(sos, values, axis=-1, padlen=padding)
+    last = len(counts) - 1
+    for step in range(len(lanes)):
+        for piece in range(_PIECES):
+            i, lane = firsts[piece] + step, 3 * piece
+            if 0 <= i <= last:
+                for axis in range(3):
+                    lanes[step, lane + axis] = (
+                        counts[i, axis] * scale[axis] + shift[axis]
+                    )
+            else:
+                end = 0 if i < 0 else last
+                for axis in range(3):
+                    value = 2.0 * counts[end, axis] - counts[2 * end - i, axis]
+                    lanes[step, lane + axis] = value * scale[axis] + shift[axis]
+
+
+@compiled
+def _filter(lanes, sos, settled):
+    """Filters `lanes` `[n, _LANES]` forward, then backward, in place.
+
+    Transposed direct form II, as in `scipy.signal.sosfilt`. Each pass starts in the
+    state that a constant signal would have left behind (`settled`, of
+    `scipy.signal.sosfilt_zi`).
+    """
+    state = np.empty((len(sos), 2, _LANES))
+    for direction in (1, -1):
+        first = 0 if direction == 1 else len(lanes) - 1
+        for s in range(len(sos)):
+            for lane in range(_LANES):
+                state[s, 0, lane] = settled[s, 0] * lanes[first, lane]
+                state[s, 1, lane] = settled[s, 1] * lanes[first, lane]
+        for step in range(len(lanes)):
+            x = lanes[first + direction * step]
+            for s in range(len(sos)):
+                b0, b1, b2 = sos[s, 0], sos[s, 1], sos[s, 2]
+                a1, a2 = sos[s, 4], sos[s, 5]
+                # The compiler turns this into a few vector instructions as long as
+                # it stands here and works in place: look at the time after a change.
+                for lane in range(_LANES):
+                    value = x[lane]
+                    filtered = b0 * value + state[s, 0, lane]
+                    state[s, 0, lane] = b1 * value - a1 * filtered + state[s, 1, lane]
+                    state[s, 1, lane] = b2 * value - a2 * filtered
+                    x[lane] = filtered
+
+
+class _Lowpass:
+    """Filters any part of one segment as if all of it had been filtered at once."""
+
+    def __init__(
+        self, counts: np.ndarray, scale: np.ndarray, shift: np.ndarray, sos: np.ndarray
+    ):
+        self._signal = np.ascontiguousarray(counts), scale, shift
+        self._sos = sos
+        self._settled = signal.sosfilt_zi(sos)
+        self._leeway = settling_samples(sos)
+        # What scipy.signal.sosfiltfilt adds, as far as the signal can be reflected.
+        padding = min(3 * (2 * len(sos) + 1), len(counts) - 1)
+        self._begin, self._end = -padding, len(counts) + padding
+        self._lanes = np.empty((0, _LANES))
+
+    def __call__(self, start: int, stop: int) -> np.ndarray:
+        """Float64 `[3, stop - start]`: the filtered samples `[start, stop)`."""
+        share = -(-(stop - start) // _PIECES)
+        # All pieces are of one length; the outer ones move inward to where the
+        # signal begins and ends, as a single pass over it would.
+        steps = min(share + 2 * self._leeway, self._end - self._begin)
+        wanted = start + share * np.arange(_PIECES)
+        firsts = np.clip(wanted - self._leeway, self._begin, self._end - steps)
+        if len(self._lanes) != steps:
+            self._lanes = np.empty((steps, _LANES))
+        _load(*self._signal, firsts, self._lanes)
+        _filter(self._lanes, self._sos, self._settled)
+        out = np.empty((3, stop - start))
+        for piece, first in enumerate(firsts):
+            low, high = wanted[piece], min(wanted[piece] + share, stop)
+            if low < high:
+                part = self._lanes[low - first : high - first, 3 * piece :][:, :3]
+                out[:, low - start : high - start] = part.T
+        return out
 
 
 def filtered_chunks(
@@ -110,28 +199,21 @@ def filtered_chunks(
 
     Yields:
       Chunks that tile `[0, s)`. Their values differ from those of one pass over all
-      samples by less than 1e-9 of the signal's range.
+      samples (`scipy.signal.sosfiltfilt`, whose odd reflection at both ends is
+      shortened where the segment is) by less than 1e-9 of the signal's range.
     """
     total = len(counts)
-    leeway = 0 if sos is None else settling_samples(sos)
     factor, shift = (
-        np.broadcast_to(np.asarray(value, np.float64), (3,))[:, None]
+        np.broadcast_to(np.asarray(value, np.float64), (3,)).copy()
         for value in (scale, offset_g)
     )
+    lowpass = None if sos is None else _Lowpass(counts, factor, shift, sos)
     for start in range(0, total, chunk_samples):
         stop = min(start + chunk_samples, total)
-        first = max(start - leeway - HALO, 0)
-        last = min(stop + leeway + HALO, total)
-        values = np.multiply(counts[first:last].T, factor, dtype=np.float64, order="C")
-        if shift.any():
-            values += shift
-        if sos is not None:
-            values = lowpass(values, sos)
-        keep = max(start - HALO, 0)
-        end = min(stop + HALO, total)
-        yield Chunk(
-            start=start,
-            stop=stop,
-            first=keep,
-            values=values[:, keep - first : end - first],
-        )
+        first, last = max(start - HALO, 0), min(stop + HALO, total)
+        if lowpass is not None:
+            values = lowpass(first, last)
+        else:
+            values = np.multiply(counts[first:last].T, factor[:, None], order="C")
+            values += shift[:, None]
+        yield Chunk(start=start, stop=stop, first=first, values=values)

@@ -229,7 +229,7 @@ def _apply(
         if time is not None and celsius is not None and len(time):
             grid = stretch.run.first + start + np.arange(len(part))
             at_samples = np.interp(grid / rate_hz, time, celsius)
-        part[:] = found.apply(part, at_samples)
+        found.apply(part, at_samples, out=part)
 
 
 def _wear(

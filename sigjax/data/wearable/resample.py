@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sigjax.data import recording as rec
+from sigjax.data.compiled import compiled
 from sigjax.data.wearable import filters
 
 # Clocks are doubles of about 1.7e9 s, good to 0.2 us: points this close to a
@@ -131,41 +132,70 @@ def plan_runs(
     return [Run(pieces=tuple(pieces)) for pieces in runs], counts
 
 
-def interpolate(values: np.ndarray, position: np.ndarray, method: str) -> np.ndarray:
+@compiled
+def _nearest(values, position, out):
+    last = values.shape[1] - 1
+    for i in range(len(position)):
+        nearest = int(np.floor(min(max(position[i], 0.0), last) + 0.5))
+        for axis in range(len(values)):
+            out[i, axis] = values[axis, nearest]
+
+
+@compiled
+def _linear(values, position, out):
+    last = values.shape[1] - 1
+    for i in range(len(position)):
+        clipped = min(max(position[i], 0.0), last)
+        left = int(clipped)
+        u = clipped - left
+        right = min(left + 1, last)
+        for axis in range(len(values)):
+            a, b = values[axis, left], values[axis, right]
+            out[i, axis] = a + u * (b - a)
+
+
+@compiled
+def _cubic(values, position, out):
+    last = values.shape[1] - 1
+    for i in range(len(position)):
+        clipped = min(max(position[i], 0.0), last)
+        left = int(clipped)
+        u = clipped - left
+        before, right, after = (
+            max(left - 1, 0),
+            min(left + 1, last),
+            min(left + 2, last),
+        )
+        for axis in range(len(values)):
+            a, b = values[axis, left], values[axis, right]
+            slope_a = (b - values[axis, before]) / 2
+            slope_b = (values[axis, after] - a) / 2
+            quadratic = 3 * (b - a) - 2 * slope_a - slope_b
+            cubic = 2 * (a - b) + slope_a + slope_b
+            out[i, axis] = a + u * (slope_a + u * (quadratic + u * cubic))
+
+
+_INTERPOLATIONS = {"nearest": _nearest, "linear": _linear, "cubic": _cubic}
+
+
+def interpolate(
+    values: np.ndarray, position: np.ndarray, method: str, out: np.ndarray
+) -> None:
     """Evaluates a sampled signal between its samples.
 
     Args:
-      values: Float `[c, s]`.
+      values: Float64 `[c, s]`.
       position: Float64 `[n]` sample positions, clipped to `[0, s - 1]`.
       method: `"nearest"` (ties to the later sample), `"linear"`, or `"cubic"` (a
         Catmull-Rom spline through four samples: less loss of amplitude when the
         rates are close, as for 32 Hz to 30 Hz).
-
-    Returns:
-      `[c, n]`, of the type of `values`.
+      out: Receives float32 `[n, c]`.
     """
-    last = values.shape[1] - 1
-    position = np.clip(position, 0, last)
-    if method == "nearest":
-        return values.take(np.floor(position + 0.5).astype(np.intp), axis=1)
-    left = np.minimum(position.astype(np.intp), max(last - 1, 0))
-    u = position - left
-    a, b = values.take(left, axis=1), values.take(np.minimum(left + 1, last), axis=1)
-    if method == "linear":
-        b -= a
-        b *= u
-        b += a
-        return b
-    if method != "cubic":
+    if method not in _INTERPOLATIONS:
         raise ValueError(
-            f"interpolation={method!r} is not one of 'nearest', 'linear', 'cubic'"
+            f"interpolation={method!r} is not one of {tuple(_INTERPOLATIONS)}"
         )
-    before = values.take(np.maximum(left - 1, 0), axis=1)
-    after = values.take(np.minimum(left + 2, last), axis=1)
-    slope_a, slope_b = (b - before) / 2, (after - a) / 2
-    quadratic = 3 * (b - a) - 2 * slope_a - slope_b
-    cubic = 2 * (a - b) + slope_a + slope_b
-    return a + u * (slope_a + u * (quadratic + u * cubic))
+    _INTERPOLATIONS[method](values, position, out)
 
 
 def _render_piece(
@@ -194,7 +224,7 @@ def _render_piece(
             continue
         position = index_at(segment, np.arange(done, stop) / rate_hz) - chunk.first
         target = out[done - piece.first : stop - piece.first]
-        target[:] = interpolate(chunk.values, position, method).T
+        interpolate(chunk.values, position, method, target)
         done = stop
 
 
@@ -238,9 +268,9 @@ def render(
             piece, out[start:stop], rate_hz=rate_hz, method=method, sos=sos, sink=sink
         )
         if previous is not None and previous < start:
-            ends = out[[previous - 1, start]].T
+            ends = np.array(out[[previous - 1, start]].T, np.float64, order="C")
             fraction = np.arange(1, start - previous + 1) / (start - previous + 1)
             method_between = "nearest" if method == "nearest" else "linear"
-            out[previous:start] = interpolate(ends, fraction, method_between).T
+            interpolate(ends, fraction, method_between, out[previous:start])
         previous = stop
     return out

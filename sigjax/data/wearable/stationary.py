@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 
 from sigjax.data import recording as rec
+from sigjax.data.compiled import compiled
 from sigjax.data.wearable import filters, resample
 
 
@@ -66,6 +67,23 @@ class Windows:
     sd: np.ndarray
 
 
+@compiled
+def _block_sums(values, starts):
+    """Sums `[n, 3]` of `values` `[3, s]`, and of their squares, from start to start."""
+    total, square = np.zeros((len(starts), 3)), np.zeros((len(starts), 3))
+    for block in range(len(starts)):
+        last = block + 1 == len(starts)
+        stop = values.shape[1] if last else starts[block + 1]
+        for axis in range(3):
+            sum_x = sum_xx = 0.0
+            for i in range(starts[block], stop):
+                x = np.float64(values[axis, i])
+                sum_x += x
+                sum_xx += x * x
+            total[block, axis], square[block, axis] = sum_x, sum_xx
+    return total, square
+
+
 class BlockSums:
     """Accumulates `Blocks` while samples stream past in the order recorded."""
 
@@ -88,7 +106,7 @@ class BlockSums:
         """Adds float `[s, 3]` samples on the grid, the first at index `first`."""
         size = 1 << 20
         for start in range(0, len(values), size):
-            part = values[start : start + size].T.astype(np.float64)
+            part = values[start : start + size].T
             grid = first + start
             ends = np.array([grid, grid + part.shape[1] - 1]) / rate_hz
             block, last = self._block_of(ends)
@@ -102,15 +120,13 @@ class BlockSums:
     def _add(self, values: np.ndarray, first: int, edges: np.ndarray) -> None:
         starts = np.concatenate([[0], np.clip(edges, 0, values.shape[1])])
         count = np.diff(np.append(starts, values.shape[1]))
-        # reduceat cannot express an empty group.
         filled = count > 0
         starts = starts[filled]
         self._parts.append(
             (
                 first + np.flatnonzero(filled),
                 count[filled],
-                np.add.reduceat(values, starts, axis=1).T,
-                np.add.reduceat(values * values, starts, axis=1).T,
+                *_block_sums(values, starts),
                 np.full(len(starts), self.run),
             )
         )
@@ -159,17 +175,17 @@ def windows(blocks: Blocks, window_s: float) -> Windows:
         raise ValueError(
             f"window_s={window_s} is not a whole multiple of hop_s={blocks.hop_s}"
         )
-    last_row = len(blocks.index) - size
+    places = max(len(blocks.index) - size + 1, 0)
     broken = np.concatenate([[0], np.cumsum(~blocks.consecutive)])
-    if last_row < 0 or not len(blocks.index):
-        row = np.zeros(0, np.int64)
-    else:
-        row = np.flatnonzero(broken[size - 1 :] == broken[: last_row + 1])
+    row = np.flatnonzero(broken[size - 1 :][:places] == broken[:places])
 
     def rolling(x: np.ndarray) -> np.ndarray:
         # A plain sum per window: differences of a running total over a week would
         # lose the digits that a constant window's sd is made of.
-        return sum((x[row + i] for i in range(size)), np.zeros_like(x[row]))
+        total = np.zeros_like(x[:places])
+        for i in range(size):
+            total += x[i : i + places]
+        return total[row]
 
     count = rolling(blocks.count)[:, None].astype(np.float64)
     mean = rolling(blocks.total) / np.maximum(count, 1)
