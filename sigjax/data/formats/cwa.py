@@ -72,7 +72,7 @@ def read_cwa(
 def _read(stream: Stream, name: str, options: ReadOptions) -> Recording:
     header = _read_header(stream.read(layout.HEADER_BYTES), name)
     quality = dict.fromkeys(["blocks", "bad_blocks", "bad_header", "samples"], 0)
-    quality |= {f"bad_{reason}": 0 for reason in (*REASONS, "truncated")}
+    quality |= {f"bad_{reason}": 0 for reason in (*REASONS, "repeated", "truncated")}
     quality |= {f"breaks_{reason}": 0 for reason in _BREAKS}
     quality["bad_header"] = int(not header.intact)
     # The header's length field may announce more than 1024 bytes.
