@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 from etils import epath
 
-from sigjax.data.formats import cwa, empatica, geneactiv
+from sigjax.data.formats import cwa, empatica, geneactiv, gt3x
 from sigjax.data.formats.cwa import read_cwa
 from sigjax.data.formats.empatica import read_e4
 from sigjax.data.formats.geneactiv import read_geneactiv
+from sigjax.data.formats.gt3x import read_gt3x
 from sigjax.data.formats.options import (
     DEFAULT,
     CsvLayout,
@@ -31,6 +32,7 @@ __all__ = [
     "read_cwa",
     "read_e4",
     "read_geneactiv",
+    "read_gt3x",
     "read_recording",
 ]
 
@@ -54,6 +56,7 @@ class Format(NamedTuple):
 FORMATS = (
     Format("Axivity AX3 and AX6 (.cwa)", cwa.recognises, read_cwa),
     Format("GENEActiv (.bin)", geneactiv.recognises, read_geneactiv),
+    Format("ActiGraph (.gt3x)", gt3x.recognises, read_gt3x),
     Format("Empatica E4 (ACC.csv)", empatica.recognises, read_e4),
 )
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import tempfile
 import zipfile
 import zlib
 from typing import IO, Any
@@ -59,6 +60,31 @@ class Source:
             raw.close()
             raise
         return Stream(raw)
+
+    def open_seekable(self) -> IO[bytes]:
+        """The unpacked bytes as a file that seeks, to be used in a `with` statement.
+
+        For formats that are archives themselves. What is packed once more is unpacked
+        into a temporary file.
+
+        Raises:
+          FileNotFoundError: If there is no such file.
+          FormatError: If a `.zip` is damaged or does not hold exactly one file.
+        """
+        if self.path is None:
+            return io.BytesIO(self._bytes)
+        if self.path.suffix.lower() not in _PACKED:
+            return self.path.open("rb")
+        file = tempfile.SpooledTemporaryFile(max_size=1 << 26)
+        try:
+            with self.open() as stream:
+                while part := stream.read(1 << 20):
+                    file.write(part)
+            file.seek(0)
+        except BaseException:
+            file.close()
+            raise
+        return file
 
     def _member(self, raw: IO[bytes]) -> IO[bytes]:
         try:
