@@ -26,10 +26,12 @@ class CsvLayout:
       time_unit: `"s"`, `"ms"`, `"us"` or `"ns"` since 1970-01-01 (UTC), `"iso"` for
         ISO 8601 text, or a `strptime` pattern such as `"%d.%m.%Y %H:%M:%S.%f"`.
       rate_hz: Sampling rate; measured from the times if 0.
-      start: ISO 8601 time of the first sample where there is no time column.
+      start: ISO 8601 time of the first sample where there is no time column; without
+        one the recording starts at 0.
       label: Column of an activity label, or "".
       person: Column that names the person, or "".
-      delimiter: Between columns.
+      delimiter: Between columns: one character, or `"tab"`.
+      decimal: Decimal sign of the numbers: `"."` or `","`.
       skip_rows: Rows before the table (before its column names, if it has any).
       has_names: Whether a row with column names comes first.
     """
@@ -45,6 +47,7 @@ class CsvLayout:
     label: str = ""
     person: str = ""
     delimiter: str = ","
+    decimal: str = "."
     skip_rows: int = 0
     has_names: bool = True
 
@@ -62,6 +65,23 @@ class CsvLayout:
             raise ValueError("csv: name the time column, or give rate_hz")
         if self.rate_hz < 0 or self.skip_rows < 0:
             raise ValueError("csv: rate_hz and skip_rows must not be negative")
+        if self.delimiter != "tab" and (
+            len(self.delimiter) != 1 or not self.delimiter.isascii()
+        ):
+            raise ValueError(
+                f"csv delimiter={self.delimiter!r}: one ASCII character, or tab"
+            )
+        if self.decimal not in (".", ",") or self.decimal == self.delimiter:
+            raise ValueError(
+                f"csv decimal={self.decimal!r}: '.' or ',', and not the delimiter"
+            )
+        if self.start:
+            _check_start(self.start)
+
+    @property
+    def separator(self) -> str:
+        """The delimiter as it stands in the file."""
+        return "\t" if self.delimiter == "tab" else self.delimiter
 
     @classmethod
     def parse(cls, text: str) -> "CsvLayout":
@@ -87,6 +107,13 @@ class CsvLayout:
         if missing:
             raise ValueError(f"csv layout: name the columns of {', '.join(missing)}")
         return cls(**given)
+
+
+def _check_start(start: str) -> None:
+    try:
+        datetime.datetime.fromisoformat(start)
+    except ValueError as error:
+        raise ValueError(f"csv start={start!r}: not an ISO 8601 time") from error
 
 
 def _convert(key: str, value: str, kind: Any) -> Any:
