@@ -10,7 +10,16 @@ from typing import NamedTuple
 
 from etils import epath
 
-from sigjax.data.formats import cwa, empatica, geneactiv, gt3x
+from sigjax.data.formats import (
+    actigraph_csv,
+    capture24,
+    cwa,
+    empatica,
+    geneactiv,
+    gt3x,
+)
+from sigjax.data.formats.actigraph_csv import read_actigraph_csv
+from sigjax.data.formats.capture24 import read_capture24
 from sigjax.data.formats.cwa import read_cwa
 from sigjax.data.formats.empatica import read_e4
 from sigjax.data.formats.geneactiv import read_geneactiv
@@ -22,6 +31,7 @@ from sigjax.data.formats.options import (
     with_time_zone,
 )
 from sigjax.data.formats.source import Source
+from sigjax.data.formats.table_csv import read_table
 from sigjax.data.recording import FormatError, Recording
 
 __all__ = [
@@ -29,11 +39,14 @@ __all__ = [
     "CsvLayout",
     "ReadOptions",
     "find_recordings",
+    "read_actigraph_csv",
+    "read_capture24",
     "read_cwa",
     "read_e4",
     "read_geneactiv",
     "read_gt3x",
     "read_recording",
+    "read_table",
 ]
 
 
@@ -57,7 +70,16 @@ FORMATS = (
     Format("Axivity AX3 and AX6 (.cwa)", cwa.recognises, read_cwa),
     Format("GENEActiv (.bin)", geneactiv.recognises, read_geneactiv),
     Format("ActiGraph (.gt3x)", gt3x.recognises, read_gt3x),
+    Format("ActiGraph (RAW CSV)", actigraph_csv.recognises, read_actigraph_csv),
     Format("Empatica E4 (ACC.csv)", empatica.recognises, read_e4),
+    Format("Capture-24 (.csv.gz)", capture24.recognises, read_capture24),
+)
+
+# What a `CsvLayout` claims: every text table that is in none of these.
+_TABLE = Format(
+    "text table, its columns named with --csv",
+    lambda source: source.kind.endswith(".csv"),
+    read_table,
 )
 
 # Files that hold, or could hold, raw device data: worth a word when not readable.
@@ -124,6 +146,8 @@ def _format(source: Source, options: ReadOptions) -> Format | str:
         for known in FORMATS:
             if known.recognises(source):
                 return known
+        if options.csv is not None and _TABLE.recognises(source):
+            return _TABLE
         if not source.kind.endswith(".csv"):
             suffix = epath.Path(source.kind).suffix or "(no extension)"
             return f"files of type {suffix} are not supported"
