@@ -1,4 +1,4 @@
-"""Batches of crops for training and evaluation, through Grain.
+"""Batches for training and evaluation, through Grain.
 
 A stream of batches is a function of its seed alone. Process count, threads and worker
 processes change who reads, not what is read, and a run resumes by its step number: no
@@ -8,16 +8,49 @@ iterator state is saved, so it may resume with other numbers of processes or wor
 import dataclasses
 import functools
 import math
+from collections.abc import Sequence, Sized
+from typing import Protocol, TypeVar
 
 import grain
 import numpy as np
 from absl import flags
 
-from sigjax.data.crops import Batch, Crop, CropSource
+from sigjax.data.crops import Batch
+
+Plan = TypeVar("Plan")
+
+
+class Source(Protocol[Plan]):
+    """What batches are made from: choosing an example is apart from reading it.
+
+    `crops.CropSource` (random crops of recordings) and `windows.LabelledWindows` are
+    such sources. They pickle. An element is its own index; `plan` turns one into what
+    is to be read, and `read` reads a whole batch at once.
+    """
+
+    def __len__(self) -> int:
+        """Examples of an epoch."""
+        ...
+
+    def __getitem__(self, index: int) -> int:
+        """The element is its index."""
+        ...
+
+    def plan(self, index: int, rng: np.random.Generator, /) -> Plan:
+        """Chooses what to read, for training."""
+        ...
+
+    def fixed_plan(self, index: int, seed: int, /) -> Plan:
+        """Chooses what to read, the same each time, for evaluation."""
+        ...
+
+    def read(self, plans: Sequence[Plan], /) -> Batch:
+        """Reads a batch."""
+        ...
 
 
 def train_batches(
-    source: CropSource,
+    source: Source[Plan],
     *,
     batch_size: int,
     seed: int,
@@ -28,12 +61,12 @@ def train_batches(
     read_threads: int = 2,
     prefetch_batches: int = 2,
 ) -> grain.DatasetIterator[Batch]:
-    """Endless batches: every recording once per epoch, shuffled, a new crop each time.
+    """Endless batches: every example once per epoch, shuffled, planned anew each time.
 
     Batches run across the ends of epochs, so nothing is left out.
 
     Args:
-      source: Recordings.
+      source: Of examples: recordings to crop, or labelled windows.
       batch_size: Global, over all processes.
       seed: In [0, 2**32).
       shard_index: Which process this is; it yields rows `shard_index::shard_count` of
@@ -47,7 +80,7 @@ def train_batches(
         days at 30 Hz takes 124 MB.
 
     Returns:
-      Iterator of batches as of `CropSource.read`, `batch_size // shard_count` rows.
+      Iterator of batches as of `source.read`, `batch_size // shard_count` rows.
 
     Raises:
       ValueError: The numbers do not fit together.
@@ -55,7 +88,7 @@ def train_batches(
     rows = _local_rows(batch_size, shard_index, shard_count)
     if start_step < 0:
         raise ValueError(f"start_step {start_step} is negative")
-    # Sharded before batching: a global batch then holds the same crops however many
+    # Sharded before batching: a global batch then holds the same examples however many
     # processes share it.
     plans = train_crops(source, seed=seed)[shard_index::shard_count]
     batches = plans.batch(rows, drop_remainder=True, batch_fn=list).map(source.read)
@@ -67,22 +100,22 @@ def train_batches(
     return iter(dataset)
 
 
-def train_crops(source: CropSource, *, seed: int) -> grain.MapDataset[Crop]:
-    """Endless crops in the order in which `train_batches` reads them.
+def train_crops(source: Source[Plan], *, seed: int) -> grain.MapDataset[Plan]:
+    """Endless plans in the order in which `train_batches` reads them.
 
-    Row `r` of global batch `k` is crop `k * batch_size + r`: this tells afterwards
+    Row `r` of global batch `k` is plan `k * batch_size + r`: this tells afterwards
     what a run saw at a step, without reading any data.
     """
-    recordings = (
+    indices = (
         grain.MapDataset.source(source)
         .repeat(None)
         .map_with_index(_Shuffle(seed=seed, length=len(source)))
     )
-    return recordings.seed(seed).random_map(source.plan)
+    return indices.seed(seed).random_map(source.plan)
 
 
 def eval_batches(
-    source: CropSource,
+    source: Source[Plan],
     *,
     batch_size: int,
     seed: int,
@@ -91,22 +124,22 @@ def eval_batches(
     read_threads: int = 2,
     prefetch_batches: int = 2,
 ) -> grain.DatasetIterator[Batch]:
-    """One pass: every recording once, its crop fixed by the seed and its name.
+    """One pass: every example once, its plan fixed by the seed and its name.
 
-    The last batch is filled up with recordings seen before, of weight 0, so that all
+    The last batch is filled up with examples seen before, of weight 0, so that all
     batches have one shape and nothing is dropped.
 
     Args:
-      source: Recordings.
+      source: Of examples: recordings to crop, or labelled windows.
       batch_size: Global, over all processes.
-      seed: Another seed, other crops.
+      seed: Another seed, other plans.
       shard_index: Which process this is, as in `train_batches`.
       shard_count: Number of processes; all yield the same number of batches.
       read_threads: Batches that are read at once.
       prefetch_batches: Batches that are kept ready.
 
     Returns:
-      Iterator of batches as of `CropSource.read`, and `weight`: float32 `[b]`, 1 for
+      Iterator of batches as of `source.read`, and `weight`: float32 `[b]`, 1 for
       a row that counts, 0 for one that fills up.
 
     Raises:
@@ -115,12 +148,12 @@ def eval_batches(
     rows = _local_rows(batch_size, shard_index, shard_count)
     count = len(source)
 
-    def plan(position: int) -> tuple[Crop, float]:
+    def plan(position: int) -> tuple[Plan, float]:
         return source.fixed_plan(position % count, seed), float(position < count)
 
-    def read(planned: list[tuple[Crop, float]]) -> Batch:
-        crops, weights = zip(*planned, strict=True)
-        return {**source.read(crops), "weight": np.array(weights, np.float32)}
+    def read(planned: list[tuple[Plan, float]]) -> Batch:
+        plans, weights = zip(*planned, strict=True)
+        return {**source.read(plans), "weight": np.array(weights, np.float32)}
 
     positions = range(batch_size * steps_per_epoch(source, batch_size))
     plans = grain.MapDataset.source(positions).map(plan)[shard_index::shard_count]
@@ -130,8 +163,8 @@ def eval_batches(
     )
 
 
-def steps_per_epoch(source: CropSource, batch_size: int) -> int:
-    """Batches until every recording was seen, rounded up."""
+def steps_per_epoch(source: Sized, batch_size: int) -> int:
+    """Batches until every example was seen, rounded up."""
     return math.ceil(len(source) / batch_size)
 
 
