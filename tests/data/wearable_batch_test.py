@@ -13,7 +13,7 @@ from etils import epath
 from sigjax.data import formats
 from sigjax.data import recording as rec
 from sigjax.data import store as stores
-from sigjax.data.wearable import batch, prepare
+from sigjax.data.wearable import batch, jobs, names, prepare
 
 CONFIG = dataclasses.replace(
     prepare.PRESETS["paper"], on_calibration_failure="keep", min_wear_h=0.01
@@ -46,14 +46,14 @@ def test_one_bad_file_does_not_stop_the_others(tmp_path):
     write_e4(raw / "S02" / "ACC.csv", seed=1)
     (raw / "broken.cwa").write_bytes(b"MD")
     (raw / "notes.csv").write_text("some,text\n")
-    (raw / "other.gt3x").write_bytes(b"PK")
+    (raw / "other.csv").write_text("more,text\n")
     report = _prepare(raw, tmp_path / "store")
     assert (report.found, report.prepared, report.already_there) == (3, 2, 0)
     ((path, reason),) = report.unreadable
     assert path.endswith("broken.cwa") and "2 bytes" in reason
-    assert sorted(epath.Path(p).name for p, _ in report.skipped) == [
+    assert sorted(epath.Path(p).name for p, _ in report.unsupported) == [
         "notes.csv",
-        "other.gt3x",
+        "other.csv",
     ]
     entries = _entries(tmp_path / "store")
     assert {name: e.person for name, e in entries.items()} == {
@@ -77,7 +77,7 @@ def test_restart_skips_what_is_there_and_adds_what_is_new(tmp_path, monkeypatch)
     monkeypatch.setattr(
         formats,
         "read_recording",
-        lambda p, *a: read.append(p.parent.name) or original(p, *a),
+        lambda p, *a: read.append(epath.Path(p).parent.name) or original(p, *a),
     )
     report = _prepare(raw, store)
     assert read == ["S03"]
@@ -164,31 +164,31 @@ def test_person_from_header_folder_or_name():
         )
 
     path = "study/S07/wave.1.cwa.gz"
-    assert batch.person_of(path, recording("AX3", subject_code="P9 "), "") == "P9"
-    assert batch.person_of(path, recording("AX3", subject_code=" "), "") == "wave.1"
-    assert batch.person_of(path, recording("E4"), "") == "S07"
+    assert names.person_of(path, recording("AX3", subject_code="P9 "), "") == "P9"
+    assert names.person_of(path, recording("AX3", subject_code=" "), "") == "wave.1"
+    assert names.person_of(path, recording("E4"), "") == "S07"
 
 
 def test_names_are_unique_and_can_be_folders():
-    def names(*paths, root=None):
-        return batch.unique_names([epath.Path(path) for path in paths], root)
+    def named(*paths, root=None):
+        return names.unique_names([epath.Path(path) for path in paths], root)
 
-    assert names("r/S01/ACC.csv", "r/S02/ACC.csv") == ["S01_ACC", "S02_ACC"]
-    assert names("r/S01/ACC.csv", root="r") == ["S01_ACC"]
-    assert names("r/a b/ü.cwa", root="r") == ["a_b__"]
-    assert names("r/.hidden.cwa") == ["hidden"]
+    assert named("r/S01/ACC.csv", "r/S02/ACC.csv") == ["S01_ACC", "S02_ACC"]
+    assert named("r/S01/ACC.csv", root="r") == ["S01_ACC"]
+    assert named("r/a b/ü.cwa", root="r") == ["a_b__"]
+    assert named("r/.hidden.cwa") == ["hidden"]
     for pair in (
         ("r/a.cwa", "r/a.bin"),
         ("r/a_b/c.cwa", "r/a/b_c.cwa"),
         ("A.x", "a.y"),
     ):
-        first, second = names(*pair)
+        first, second = named(*pair)
         assert first.lower() != second.lower()
-    assert names() == []
+    assert named() == []
 
 
 def test_prepare_file_can_go_to_another_process(tmp_path):
     path = write_e4(tmp_path / "ACC.csv")
-    job = functools.partial(batch.prepare_file, path, CONFIG, name="x")
+    job = functools.partial(jobs.prepare_file, path, CONFIG, name="x")
     prepared = pickle.loads(pickle.dumps(job))()
     assert prepared.name == "x" and prepared.segments

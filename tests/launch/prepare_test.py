@@ -45,10 +45,10 @@ def test_a_folder_a_pattern_and_a_second_run(tmp_path):
     rows = [line.rsplit(maxsplit=1) for line in printed.splitlines()]
     counts = {key.strip(): value for key, value in rows}
     assert counts["device files found"] == "2"
-    assert counts["prepared"] == "1"
-    assert counts["already in the store"] == "1"
+    assert counts["used"] == "2" and counts["of these prepared now"] == "1"
+    assert counts["in the store before"] == "1"
     assert counts["hours used"] == "0.07"
-    assert "1 not read: CSV in a layout that is not supported" in printed
+    assert "1 unsupported: CSV in a layout that is not supported" in printed
     assert stores.Store.open(store).description["min_wear_h"] == 0.03
 
 
@@ -80,7 +80,7 @@ def test_simulated_study_from_the_command_line(tmp_path):
         input=raw, output=store, preset="actipy", min_wear_h=1
     )
     assert status == 0, errors
-    assert "prepared                               2" in printed
+    assert "used                                   2" in printed
     entries = stores.Store.open(store).entries
     assert [entry.person for entry in entries] == ["P001", "P002"]
     assert all(entry.segments for entry in entries)

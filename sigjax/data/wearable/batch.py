@@ -2,26 +2,23 @@
 
 Each file stands alone: one that cannot be read is reported and the rest is used, and
 one that the store already holds is not read again, so a run that was cut off
-continues where it was.
+continues where it was. Every file ends as exactly one of `used`, `dropped` (read, but
+nothing in it was fit), `unreadable` and `unsupported`; what became of it stands in the
+store and outlives the run.
 """
 
 import collections
 import dataclasses
-import itertools
-import re
-import traceback
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from etils import epath
 
 from sigjax.data import formats, store_layout
-from sigjax.data import recording as rec
 from sigjax.data import store as stores
-from sigjax.data.wearable import prepare
+from sigjax.data.wearable import jobs, lock, names, plan, pool, prepare
 
-_HEAD_BYTES = 1 << 16
+Runner = Callable[[jobs.Process, Sequence[jobs.Job]], Iterable[Any]]
 
 
 class NothingPreparedError(ValueError):
@@ -30,77 +27,60 @@ class NothingPreparedError(ValueError):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Report:
-    """What became of every file.
+    """What became of every file of a run, and what the store now holds.
+
+    `found = used + dropped + unreadable` and `files = found + unsupported`.
 
     Attributes:
       found: Device files given.
-      prepared: Those that this run wrote to the store and that have segments.
-      already_there: Those that the store held before.
-      dropped: `(name, reason)`, over the whole store, of recordings that were read
-        and left no segment.
-      unreadable: `(path, reason)`.
-      skipped: `(path, reason)` of files that are no supported device files.
+      used: Those of them that have segments in the store.
+      dropped: `(path, reason)` of those that were read and left no segment.
+      unreadable: `(path, reason)` of those that could not be read.
+      unsupported: `(path, reason)` of files, beside `found`, that look like raw data
+        and are in no supported format.
+      prepared: How many of `used` this run wrote.
+      already_there: How many of `used` and `dropped` the store held before.
       segments: In the whole store.
       persons: In the whole store, among recordings with segments.
       hours: Of the whole store; see `prepare.prepare_recording`.
     """
 
     found: int
-    prepared: int
-    already_there: int
+    used: int
     dropped: tuple[tuple[str, str], ...]
     unreadable: tuple[tuple[str, str], ...]
-    skipped: tuple[tuple[str, str], ...]
+    unsupported: tuple[tuple[str, str], ...]
+    prepared: int
+    already_there: int
     segments: int
     persons: int
     hours: dict[str, float]
 
+    @property
+    def files(self) -> int:
+        """All files given."""
+        return self.found + len(self.unsupported)
 
-def person_of(path: epath.PathLike, recording: rec.Recording, pattern: str) -> str:
-    """Whose wrist a recording is from.
 
-    Args:
-      path: Of its file.
-      recording: As read.
-      pattern: Regular expression with a group named `person`, searched in the path.
-        Without one: the subject code in the file's header; for an Empatica E4, whose
-        files are all named alike, its folder; else the file's name.
+def serial(process: jobs.Process, todo: Sequence[jobs.Job]) -> Iterable[jobs.Outcome]:
+    """Runs jobs one after another in this process."""
+    return map(process, todo)
 
-    Raises:
-      FormatError: The pattern is not in the path. To guess instead could put one
-        person on both sides of a split.
+
+def on_cores(workers: int) -> Runner:
+    """Runs jobs in `workers` processes; see `pool.run`.
+
+    A file whose worker dies twice is reported as unreadable, with the reason.
     """
-    path = epath.Path(path)
-    if pattern:
-        match = re.search(pattern, str(path))
-        if match is None or not match["person"]:
-            raise rec.FormatError(f"{path}: no match for person_regex {pattern!r}")
-        return match["person"]
-    subject = str(recording.metadata.get("subject_code", "")).strip()
-    if subject:
-        return subject
-    if recording.device == "E4" and path.parent.name:
-        return path.parent.name
-    return _stem(path.name)
 
+    def run(process: jobs.Process, todo: Sequence[jobs.Job]) -> Iterable[jobs.Outcome]:
+        for result in pool.run(process, todo, workers=workers):
+            if isinstance(result, pool.Died):
+                yield process.fail(result.job, f"reading it failed: {result.reason}")
+            else:
+                yield result
 
-def prepare_file(
-    path: epath.PathLike,
-    config: prepare.PrepareConfig,
-    *,
-    name: str,
-    person_regex: str = "",
-) -> rec.PreparedRecording:
-    """Reads and prepares one file. Picklable, and needs nothing but its arguments.
-
-    Raises:
-      FormatError: The file cannot be read, or `person_regex` is not in its path.
-    """
-    recording = formats.read_recording(path)
-    person = person_of(path, recording, person_regex)
-    prepared = prepare.prepare_recording(recording, config, name=name, person=person)
-    quality = {**prepared.quality, "fingerprint": _fingerprint(path)}
-    return dataclasses.replace(prepared, quality=quality)
+    return run if workers > 1 else serial
 
 
 def prepare_files(
@@ -108,98 +88,133 @@ def prepare_files(
     store: epath.PathLike,
     config: prepare.PrepareConfig,
     *,
+    options: formats.ReadOptions = formats.DEFAULT,
     root: epath.PathLike | None = None,
     person_regex: str = "",
     skipped: Sequence[tuple[epath.PathLike, str]] = (),
-    progress: Callable[[Sequence[Any]], Iterable[Any]] = iter,
+    runner: Runner = serial,
 ) -> Report:
-    """Prepares device files into a store and finishes it.
+    """Prepares device files into a store and finishes it: `make_plan`, then `execute`.
 
     Args:
       paths: Device files, as `formats.find_recordings` finds them.
       store: Folder or URL of a store, new or begun with the same config.
       config: How to prepare.
-      root: Folder that recordings are named from: `root/S01/ACC.csv` becomes
-        `S01_ACC`. The deepest folder that holds all paths by default.
-      person_regex: See `person_of`.
-      skipped: What was found but is no device file, for the report.
-      progress: Wraps the sequence of jobs, as `tqdm.tqdm` does.
+      options: How to read.
+      root: See `plan.make_plan`.
+      person_regex: See `names.person_of`.
+      skipped: What was found but is no device file.
+      runner: What runs the jobs: `serial`, `on_cores(n)`, or `beam.runner(options)`.
 
     Returns:
       The report, also written to `store/report.json`.
 
     Raises:
       NothingPreparedError: The store holds no segment at the end.
-      StoreError: `store` was prepared with another config, or cannot be written.
+      StoreError: `store` was prepared with another config, is being written by
+        another process, or cannot be written.
     """
-    if person_regex and "person" not in re.compile(person_regex).groupindex:
-        raise ValueError(
-            f"person_regex={person_regex!r} has no group named person; "
-            r"for example '(?P<person>S\d+)/ACC.csv'"
-        )
-    paths = [epath.Path(path) for path in paths]
-    writer = stores.StoreWriter(
-        store, rate_hz=config.rate_hz, description=dataclasses.asdict(config)
+    settings = jobs.Settings(
+        store=str(store),
+        config=config,
+        options=options,
+        person_regex=person_regex,
+        concurrency=None if runner is serial else 1,
     )
-    files = store_layout.Files(store)
-    written, already = [], 0
-    unreadable: list[tuple[str, str]] = []
-    names = unique_names(paths, root)
-    for path, name in progress(list(zip(paths, names, strict=True))):
-        try:
-            name, there = _place(files, name, path)
-            if there:
-                already += 1
-                continue
-            prepared = prepare_file(path, config, name=name, person_regex=person_regex)
-        except (rec.FormatError, OSError) as error:
-            unreadable.append((str(path), str(error).removeprefix(f"{path}: ")))
-            continue
-        except Exception as error:  # One odd file must not end a week's run.
-            at = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{epath.Path(at.filename).name}:{at.lineno}"
-            unreadable.append(
-                (str(path), f"{type(error).__name__} at {where}: {error}")
-            )
-            continue
-        writer.write(prepared)
-        written.append(name)
-    return _finish(writer, files, paths, written, already, unreadable, skipped)
+    todo = plan.make_plan(paths, settings, root=root, skipped=skipped)
+    return execute(todo, runner)
 
 
-def _finish(
-    writer: stores.StoreWriter,
-    files: store_layout.Files,
-    paths: Sequence[epath.Path],
-    written: Sequence[str],
-    already: int,
-    unreadable: Sequence[tuple[str, str]],
-    skipped: Sequence[tuple[epath.PathLike, str]],
+def execute(
+    todo: plan.Plan,
+    runner: Runner = serial,
+    progress: Callable[[jobs.Outcome], Any] = lambda _: None,
 ) -> Report:
-    entries = writer.finish().entries if written or already else ()
+    """Does what was planned, and writes the store's index and `report.json`.
+
+    Args:
+      todo: As `plan.make_plan` made it.
+      runner: What runs the jobs.
+      progress: Called with each outcome.
+
+    Raises:
+      NothingPreparedError: The store holds no segment at the end.
+      StoreError: The store is being written by another process, or cannot be
+        written, or a runner left files undone.
+    """
+    with lock.only_writer(todo.settings.store):
+        writer = todo.settings.writer()
+        process = jobs.Process(todo.settings)
+        outcomes = runner(process, todo.jobs) if todo.jobs else ()
+        try:
+            for outcome in outcomes:
+                progress(outcome)
+        finally:  # Whatever stops this stops the workers, before others may write.
+            getattr(outcomes, "close", lambda: None)()
+        _record_unsupported(process.files, todo)
+        entries = _entries(writer, process.files)
+        report = _report(todo, entries, process.files)
+        text = store_layout.to_json(dataclasses.asdict(report), 2)
+        process.files.write("report.json", text)
+    if not report.segments:
+        raise NothingPreparedError(_nothing(report, todo.settings.store))
+    return report
+
+
+def _entries(
+    writer: stores.StoreWriter, files: store_layout.Files
+) -> Sequence[stores.Entry]:
+    """All that a store holds, with an index made for it if what there is is old."""
+    try:
+        return stores.Store.open(files.path).entries  # Nothing new was written.
+    except stores.StoreError:
+        known = files.list("recordings/", suffix="/recording.json")
+        return writer.finish().entries if known else ()
+
+
+def _report(
+    todo: plan.Plan, entries: Sequence[stores.Entry], files: store_layout.Files
+) -> Report:
+    """Looks up in the store what became of each file, whoever ran it."""
+    by_source = {entry.source: entry for entry in entries}
+    failed = _settle_failures(files, todo, entries)
+    ends: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
+    undone = []
+    for job in todo.jobs:
+        entry = by_source.get(job.path)
+        if entry is not None and jobs.is_of(entry, job):
+            status, reason = jobs.status_of(entry)
+        elif job.path in failed:
+            status, reason = "unreadable", failed[job.path]
+        else:
+            undone.append(job.path)
+            continue
+        ends[status].append((job.path, reason))
+    if undone:
+        raise stores.StoreError(
+            f"{files.path}: {len(undone)} files were not done, such as {undone[0]};"
+            " run again to continue"
+        )
+    prepared = len(ends["used"])
+    for path, entry in todo.there.items():
+        status, reason = jobs.status_of(entry)
+        ends[status].append((path, reason))
     usable = [entry for entry in entries if entry.segments]
     hours: collections.Counter[str] = collections.Counter()
     for entry in entries:
         hours.update(entry.quality["hours"])
-    report = Report(
-        found=len(paths),
-        prepared=len({entry.name for entry in usable} & set(written)),
-        already_there=already,
-        dropped=tuple(
-            (e.name, e.quality["status"].removeprefix("dropped: "))
-            for e in entries
-            if not e.segments
-        ),
-        unreadable=tuple(unreadable),
-        skipped=tuple((str(path), reason) for path, reason in skipped),
+    return Report(
+        found=len(todo.jobs) + len(todo.there),
+        used=len(ends["used"]),
+        dropped=tuple(sorted(ends["dropped"])),
+        unreadable=tuple(sorted(ends["unreadable"])),
+        unsupported=todo.unsupported,
+        prepared=prepared,
+        already_there=len(todo.there),
         segments=sum(len(entry.segments) for entry in usable),
         persons=len({entry.person for entry in usable}),
         hours=dict(hours),
     )
-    files.write("report.json", store_layout.to_json(dataclasses.asdict(report), 2))
-    if not usable:
-        raise NothingPreparedError(_nothing(report, writer.path))
-    return report
 
 
 def _nothing(report: Report, store: str) -> str:
@@ -207,73 +222,53 @@ def _nothing(report: Report, store: str) -> str:
     lines = [
         f"nothing usable for {store}: {report.found} device files found, "
         f"{len(report.unreadable)} unreadable, {len(report.dropped)} dropped, "
-        f"{len(report.skipped)} of other types (all in report.json)"
+        f"{len(report.unsupported)} of other types (all in report.json)"
     ]
-    everything = [*report.unreadable, *report.dropped, *report.skipped]
+    everything = [*report.unreadable, *report.dropped, *report.unsupported]
     lines += [f"  {where}: {reason}" for where, reason in everything[:10]]
     return "\n".join(lines)
 
 
-def unique_names(
-    paths: Sequence[epath.Path], root: epath.PathLike | None = None
-) -> list[str]:
-    """Names recordings by their paths below `root`, joined by underscores.
+def _record_unsupported(files: store_layout.Files, todo: plan.Plan) -> None:
+    """Notes files that no reader knows, so that the store's report counts them."""
+    if not todo.unsupported:
+        return
+    known = {failure["source"]: failure["reason"] for failure in jobs.failures(files)}
+    paths = [path for path, _ in todo.unsupported]
+    called = names.unique_names(paths, todo.root)
+    for (path, reason), name in zip(todo.unsupported, called, strict=True):
+        if known.get(path) != reason:
+            ((_, size, _),) = plan.stat([path])
+            failure = jobs.Failure(
+                name=name,
+                source=path,
+                status="unsupported",
+                reason=reason,
+                bytes=size,
+            )
+            jobs.record_failure(files, failure)
 
-    Where two would be named alike (`a.cwa` beside `a.bin`) all but the first carry a
-    short hash of their path as well.
+
+def _settle_failures(
+    files: store_layout.Files, todo: plan.Plan, entries: Sequence[stores.Entry]
+) -> dict[str, str]:
+    """Deletes failures of files that gave a recording since; returns the others.
+
+    Returns:
+      Reasons by path.
     """
-    base = epath.Path(root) if root is not None else _common_folder(paths)
-    taken: set[str] = set()
-    names = []
-    for path in paths:
-        try:
-            parts = path.relative_to(base).parts
-        except ValueError:
-            parts = (path.name,)
-        text = "_".join([*parts[:-1], _stem(parts[-1])])
-        name = re.sub(r"[^A-Za-z0-9._-]+", "_", text).lstrip(".") or "recording"
-        if name.lower() in taken:
-            name = f"{name}-{zlib.crc32('/'.join(parts).encode()):08x}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
-
-
-def _common_folder(paths: Sequence[epath.Path]) -> epath.Path:
-    if not paths:
-        return epath.Path()
-    columns = zip(*(path.parent.parts for path in paths), strict=False)
-    same = itertools.takewhile(lambda column: len(set(column)) == 1, columns)
-    return epath.Path(*(column[0] for column in same))
-
-
-def _stem(name: str) -> str:
-    """A file name without its ending, the one before `.gz` included."""
-    for ending in (".gz", ".zip"):
-        name = name.removesuffix(ending)
-    return epath.Path(name).stem
-
-
-def _fingerprint(path: epath.PathLike) -> str:
-    """Tells a file from another of the same name: size and checksum of its head."""
-    path = epath.Path(path)
-    with path.open("rb") as handle:
-        head = handle.read(_HEAD_BYTES)
-    return f"{path.stat().length}-{zlib.crc32(head):08x}"
-
-
-def _place(files: store_layout.Files, name: str, path: epath.Path) -> tuple[str, bool]:
-    """Under which name a file goes into the store, and whether it is there already.
-
-    A name can be taken by another file when folders are prepared into one store one
-    after another; this file then gets a name with its fingerprint.
-    """
-    own = _fingerprint(path)
-    for candidate in (name, f"{name}-{own}"):
-        row = files.read(f"recordings/{candidate}/recording.json")
-        if row is None:
-            return candidate, False
-        entry = store_layout.parse_entry(row, candidate)
-        if entry.quality.get("fingerprint") == own:
-            return candidate, True
-    raise rec.FormatError(f"{path}: the store holds another file as {name!r}")
+    done = {(entry.source, entry.quality.get("bytes")) for entry in entries}
+    known = {entry.quality.get("fingerprint") for entry in entries}
+    now = {job.path: "unreadable" for job in todo.jobs}
+    now |= {path: "unsupported" for path, _ in todo.unsupported}
+    reasons = {}
+    for failure in jobs.failures(files):
+        source, status = failure["source"], failure.get("status")
+        prepared = (source, failure.get("bytes")) in done
+        if prepared or failure.get("fingerprint") in known:
+            files.delete(f"failures/{failure['name']}.json")
+        elif now.get(source, status) != status:  # It failed otherwise before.
+            files.delete(f"failures/{failure['name']}.json")
+        else:
+            reasons[source] = str(failure["reason"])
+    return reasons
