@@ -21,9 +21,8 @@ from typing import Any
 import jinja2
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from etils import epath
+from pyarrow import csv, parquet
 
 from sigjax.data import store as stores
 from sigjax.data import store_layout as layout
@@ -68,12 +67,24 @@ class Written:
     Attributes:
       folder: Where `report.html`, `report.parquet` and `report.csv` lie.
       weeks: Paths below `folder` of the pictures of the recordings asked for.
+      not_drawn: `(name, why)` of recordings whose samples cannot be read.
       summary: Its figures.
     """
 
     folder: str
     weeks: tuple[str, ...]
+    not_drawn: tuple[tuple[str, str], ...]
     summary: Summary
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Week:
+    """The picture of one recording: where it lies, as a data URL, or why it is not."""
+
+    name: str
+    path: str = ""
+    picture: str = ""
+    error: str = ""
 
 
 def _column_type(name: str) -> pa.DataType:
@@ -95,13 +106,13 @@ def table(some: Sequence[Row]) -> pa.Table:
 
 def _parquet(content: pa.Table) -> bytes:
     buffer = io.BytesIO()
-    pa.parquet.write_table(content, buffer)
+    parquet.write_table(content, buffer)
     return buffer.getvalue()
 
 
 def _csv(content: pa.Table) -> bytes:
     buffer = io.BytesIO()
-    pa.csv.write_csv(content, buffer)
+    csv.write_csv(content, buffer)
     return buffer.getvalue()
 
 
@@ -137,20 +148,38 @@ def write(
     files = layout.Files(store.path if output is None else output)
     note = _note(every)
     drawn = list(recordings) or list(used)[:_WEEKS_BY_DEFAULT]
-    on_page, written = [], []
+    weeks = []
     for name in progress(drawn):
-        picture = figures.week(store, used[name], note)
-        if recordings:
-            files.write(f"weeks/{name}.png", picture)
-            written.append(f"weeks/{name}.png")
-        if len(on_page) < _WEEKS_ON_PAGE:
-            on_page.append((name, _inline(picture)))
+        try:
+            picture = figures.week(store, used[name], note)
+        except layout.StoreError as error:  # Lost data is news, not an end.
+            weeks.append(_Week(name=name, error=str(error)))
+            continue
+        path = f"weeks/{name}.png" if recordings else ""
+        if path:
+            _put(files, path, picture)
+        inline = _inline(picture) if len(weeks) < _WEEKS_ON_PAGE else ""
+        weeks.append(_Week(name=name, path=path, picture=inline))
     content = table(every)
-    files.write("report.parquet", _parquet(content))
-    files.write("report.csv", _csv(content))
-    page = _page(store, every, summary, note, on_page, written)
-    files.write("report.html", page.encode("utf-8"))
-    return Written(folder=files.path, weeks=tuple(written), summary=summary)
+    _put(files, "report.parquet", _parquet(content))
+    _put(files, "report.csv", _csv(content))
+    page = _page(store, every, summary, note, weeks)
+    _put(files, "report.html", page.encode("utf-8"))
+    return Written(
+        folder=files.path,
+        weeks=tuple(week.path for week in weeks if week.path),
+        not_drawn=tuple((week.name, week.error) for week in weeks if week.error),
+        summary=summary,
+    )
+
+
+def _put(files: layout.Files, key: str, content: bytes) -> None:
+    try:
+        files.write(key, content)
+    except Exception as error:  # TensorStore raises no type of its own.
+        raise layout.StoreError(
+            f"{files.path}: cannot write {key}: {error}; name another place as output"
+        ) from error
 
 
 def _note(every: Sequence[Row]) -> str:
@@ -174,8 +203,8 @@ def _inline(picture: bytes) -> str:
 
 
 def _pictures(store: stores.Store, every: Sequence[Row], note: str) -> dict[str, str]:
-    """The figures over all used recordings; those without data are absent."""
-    found = {}
+    """The figures over all recordings; "" where there is nothing to show."""
+    found = dict.fromkeys(("wear", "hours", "calibration"), "")
     used = [entry for entry in store.entries if entry.segments]
     if used:
         found["wear"] = _inline(figures.wear(used, note))
@@ -200,8 +229,7 @@ def _page(
     every: Sequence[Row],
     summary: Summary,
     note: str,
-    weeks: Sequence[tuple[str, str]],
-    pictures_beside: Sequence[str],
+    weeks: Sequence[_Week],
 ) -> str:
     environment = jinja2.Environment(
         autoescape=True,
@@ -236,7 +264,7 @@ def _page(
         pictures=_pictures(store, every, note),
         many=figures.MOST_ROWS,
         weeks=weeks,
-        pictures_beside=pictures_beside,
+        weeks_on_page=_WEEKS_ON_PAGE,
     )
 
 

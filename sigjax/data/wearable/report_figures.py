@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 import matplotlib.axes
+import matplotlib.colors
 import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
@@ -21,6 +22,7 @@ from sigjax.data.wearable import calibration
 DAY_S = 86_400.0
 MOST_ROWS = 60  # More recordings than this share one map.
 MOST_DAYS = 31
+_WIDTH = 9.3  # Inches: as wide as the page.
 _CHUNK_H = 6  # What is decoded at once: 8 MB of floats at 30 Hz.
 _MOST_FIELDS = 20 * MOST_DAYS
 
@@ -105,7 +107,7 @@ def _wear_rows(
             hours[number, max(math.ceil((ended - origin[number]) / DAY_S), 1) :] = (
                 np.nan
             )
-    figure = _figure(max(3.5, min(1.6 + 0.62 * days, 10)), 1.5 + 0.26 * len(entries))
+    figure = _figure(min(max(6.0, 1.6 + 0.62 * days), _WIDTH), 1.5 + 0.26 * len(entries))
     axes = figure.add_subplot()
     image = axes.imshow(
         hours, vmin=0, vmax=24, cmap=_WEAR_COLOURS, aspect="auto", interpolation="none"
@@ -114,7 +116,7 @@ def _wear_rows(
     axes.set_yticks(
         range(len(entries)), [_short(e.name) for e in entries], parse_math=False
     )
-    axes.tick_params(length=0, labelsize=8)
+    axes.tick_params(which="both", length=0, labelsize=8)
     axes.set_xlabel("day of recording (midnight to midnight, device clock)")
     axes.set_xticks(np.arange(days + 1) - 0.5, minor=True)
     axes.set_yticks(np.arange(len(entries) + 1) - 0.5, minor=True)
@@ -148,7 +150,7 @@ def _wear_share(
     entries: Sequence[stores.Entry], days: int, rest: str, note: str
 ) -> bytes:
     share = 100 * wear_share(entries, days)
-    figure = _figure(9, 1.6 + 0.28 * max(days, 4))
+    figure = _figure(_WIDTH, 1.6 + 0.28 * max(days, 4))
     axes = figure.add_subplot()
     image = axes.imshow(
         share,
@@ -182,9 +184,9 @@ def calibration_errors(before_mg: np.ndarray, after_mg: np.ndarray, note: str) -
     limit = 1e3 * calibration.MAX_ERROR_G
     low, high = 0.1, 300.0  # Beyond it is drawn at the edge.
     before, after = np.clip(before_mg, low, high), np.clip(after_mg, low, high)
-    figure = _figure(9, 3.6)
+    figure = _figure(_WIDTH, 3.6)
     left, right = figure.subplots(1, 2)
-    edges = np.geomspace(low, high, 36)
+    edges = np.geomspace(low, high, 36).tolist()
     left.hist(before, edges, color=_GREY, alpha=0.65, label="before")
     left.hist(after, edges, color=_BLUE, alpha=0.75, label="after")
     left.axvline(limit, color=_RED, lw=1.2, ls="--", label=f"limit {limit:g} mg")
@@ -219,16 +221,16 @@ def wear_hours(hours: np.ndarray, min_wear_h: float | None, note: str) -> bytes:
       min_wear_h: The shortest stretch that preparation keeps, drawn as a line.
       note: See `wear`.
     """
-    figure = _figure(9, 2.8)
+    figure = _figure(_WIDTH, 2.8)
     axes = figure.add_subplot()
     top = max(float(hours.max()), 1.0) * 1.02
-    axes.hist(hours, np.linspace(0, top, 49), color=_BLUE, alpha=0.8)
+    axes.hist(hours, np.linspace(0, top, 49).tolist(), color=_BLUE, alpha=0.8)
     if min_wear_h:
         label = f"shortest stretch kept: {min_wear_h:g} h"
         axes.axvline(min_wear_h, color=_RED, lw=1.2, ls="--", label=label)
         axes.legend(frameon=False, fontsize=8, loc="upper center")
     axes.set_xlim(0, top)
-    if top > 36:
+    if top > 60:
         step = 24 * math.ceil(top / 24 / 12)
         axes.set_xticks(np.arange(0, top, step))
     axes.set_xlabel("hours of wear kept per recording")
@@ -308,7 +310,7 @@ def week(store: stores.Store, entry: stores.Entry, note: str) -> bytes:
     worn = means[np.isfinite(means)]
     top = max(100.0, float(np.percentile(worn, 99.5))) if len(worn) else 100.0
     top = 50 * math.ceil(top / 50)
-    figure = _figure(9, 1.25 + 0.62 * len(days))
+    figure = _figure(_WIDTH, 1.25 + 0.62 * len(days))
     rows = figure.subplots(len(days), 1, sharex=True, squeeze=False)[:, 0]
     hour = (np.arange(1440) + 0.5) / 60
     middle = (days[:, None] * 1440 + np.arange(1440) + 0.5) * 60
@@ -320,13 +322,22 @@ def week(store: stores.Store, entry: stores.Entry, note: str) -> bytes:
     if begun is not None and ended is not None:
         inside = (begun <= middle) & (middle < ended)
     lost = np.isnan(means)
+    shades = matplotlib.colors.ListedColormap(["white", _NOT_WORN, _NO_DATA])
     for axes, day, values, unworn, gone in zip(
         rows, days, means, off & lost, inside & lost & ~off, strict=True
     ):
-        edges = {"step": "mid", "lw": 0}
-        axes.fill_between(hour, 0, top, where=unworn, color=_NOT_WORN, **edges)
-        axes.fill_between(hour, 0, top, where=gone, color=_NO_DATA, **edges)
-        axes.fill_between(hour, 0, np.minimum(values, top), color=_BLUE, **edges)
+        # One strip for the shading: spans drawn one by one leave slits between them.
+        axes.imshow(
+            (unworn + 2 * gone)[None],
+            cmap=shades,
+            vmin=0,
+            vmax=2,
+            extent=(0, 24, 0, top),
+            aspect="auto",
+            interpolation="none",
+        )
+        moved = np.minimum(values, top)
+        axes.fill_between(hour, 0, moved, step="mid", color=_BLUE, lw=0)
         axes.set_ylim(0, top)
         axes.set_yticks([0, top])
         axes.tick_params(labelsize=7)

@@ -43,9 +43,9 @@ class Row:
       blocks: Units that the format consists of and checks.
       bad_blocks: Those of them that failed a check and were left out.
       gaps: Times without samples, bridged by preparation or kept as gaps.
-      restarts: Times that the device began anew within the file: a new session or
+      restarts: Times that the device began anew within the file: a new session, or
         block numbers that start again. Of a reader that does not tell these from
-        lost blocks, every break in the numbering.
+        lost blocks, the breaks in the numbering beyond one for every bad block.
       clock_set_back: Times that the clock went backwards within the file.
       calibration_method: `"van_hees"`, `"actipy"` or `"none"`.
       calibration_ok: Whether the recording counts as calibrated.
@@ -164,10 +164,10 @@ def _failures(path: str) -> list[Mapping[str, Any]]:
             continue
         try:
             failure = json.loads(text)
-            failure["name"], failure["source"], failure["reason"]
-            if failure["status"] not in ("unreadable", "unsupported"):
-                raise ValueError(f"status {failure['status']!r}")
-        except (ValueError, KeyError, TypeError) as error:
+            missing = {"name", "source", "reason", "status"} - set(failure)
+            if missing or failure["status"] not in ("unreadable", "unsupported"):
+                raise ValueError(f"lacks {sorted(missing)} or has an unknown status")
+        except (ValueError, TypeError) as error:
             raise layout.StoreError(
                 f"{path}: {key} is damaged ({error!r}); delete it and prepare again"
             ) from error
@@ -196,7 +196,9 @@ def _of_entry(entry: layout.Entry) -> Row:
     detail = None
     if not entry.segments:
         detail = _text(quality.get("status", "no segment")).removeprefix("dropped: ")
-    restarts = reader.get("breaks_restart", reader.get("breaks_sequence"))
+    restarts = reader.get("breaks_restart")
+    if restarts is None and reader.get("breaks_sequence") is not None:
+        restarts = max(reader["breaks_sequence"] - reader.get("bad_blocks", 0), 0)
     return Row(
         file=_text(entry.source),
         name=_text(entry.name),
@@ -244,8 +246,8 @@ _CATEGORIES = (
         "not calibrated: rest in too few orientations",
     ),
     (r"not calibrated \(error .* after", "not calibrated: error stays above 10 mg"),
-    (r"not calibrated \((?P<rest>.*)\)", "not calibrated: {rest}"),
     (r"no \S+ h of contiguous wear", "no contiguous wear of the minimum length"),
+    (r"\d+ bytes starting with .* header of", "the file ends inside its header"),
 )
 _LONGEST_CATEGORY = 90
 
@@ -259,11 +261,10 @@ def category(detail: str) -> str:
     for pattern, words in _CATEGORIES:
         match = re.match(pattern, detail)
         if match:
-            text = words.format(**match.groupdict())
-            break
-    else:
-        # "...; name its columns with --csv" and "(starts with ...)": for one file.
-        text = re.sub(r"\s*\([^()]*\)", "", detail.split("; ")[0])
+            return words
+    text = re.sub(r"not calibrated \((.*)\)", r"not calibrated: \1", detail)
+    # "...; name its columns with --csv" and "(starts with ...)": for one file.
+    text = re.sub(r"\s*\([^()]*\)", "", text.split("; ")[0])
     text = re.sub(r"""(?<!\w)b?(['"]).*?\1""", "…", text)
     text = re.sub(r"(?<![\w.])[-+]?\d[\d.,]*(?:e[-+]?\d+)?(?!\w)", "…", text)
     text = " ".join(text.split()) or "no reason given"
