@@ -70,4 +70,4 @@ def _restamp(block: np.ndarray) -> None:
     fields["timestamp"] = 24 << 26 | 2 << 22 | 31 << 17
     words = block.view("<u2")
     words[-1] = 0
-    words[-1] = -words.sum(dtype=np.uint16)
+    words[-1:] = -words.sum(dtype=np.uint16, keepdims=True)
