@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+import numpy.typing as npt
 
 # How far the time between two blocks may be from what the samples between them take
 # at the nominal rate. Devices run up to 2.5 % off; a break smaller than this cannot be
@@ -19,7 +20,9 @@ class Samples:
       filled: Rows so far.
     """
 
-    def __init__(self, expected: int | None, columns: int = 3, dtype=np.int16):
+    def __init__(
+        self, expected: int | None, columns: int = 3, dtype: npt.DTypeLike = np.int16
+    ):
         """`expected`: the most that can come; its pages cost nothing until written."""
         self._rows = np.empty((expected or 0, columns), dtype)
         self.filled = 0
@@ -111,7 +114,10 @@ def cut(
         time = timeline.time[start:stop]
         if stop - start == 1:
             # One anchor fixes no rate: take the one that the device kept elsewhere.
-            count, nominal = float(timeline.count[start]), timeline.rate_hz[start]
+            count, nominal = (
+                float(timeline.count[start]),
+                float(timeline.rate_hz[start]),
+            )
             index = np.append(index, count)
             time = np.append(time, time[0] + count / rates.get(nominal, nominal))
         stretches.append(
