@@ -69,6 +69,12 @@ def held_out(people: Iterable[str], *, fraction: float, seed: int) -> frozenset[
     return frozenset(ranked[:count])
 
 
+def names(dataset: str) -> list[str]:
+    """Names of the divisions that this package has for a set."""
+    found = sorted(path.stem for path in FOLDER.glob(f"{dataset}_*.csv"))
+    return [name.removeprefix(f"{dataset}_") for name in found]
+
+
 def person_split(name: str, *, dataset: str = "") -> dict[str, tuple[str, ...]]:
     """Reads a division of people that a file fixes, one row for each person.
 
@@ -90,8 +96,8 @@ def person_split(name: str, *, dataset: str = "") -> dict[str, tuple[str, ...]]:
     """
     path = epath.Path(name)
     if path.suffix != ".csv":
-        names = [f"{dataset}_{name}", name]
-        found = [p for p in (FOLDER / f"{n}.csv" for n in names) if p.exists()]
+        candidates = [FOLDER / f"{dataset}_{name}.csv", FOLDER / f"{name}.csv"]
+        found = [candidate for candidate in candidates if candidate.exists()]
         if not found:
             known = ", ".join(sorted(p.stem for p in FOLDER.glob("*.csv")))
             raise FileNotFoundError(

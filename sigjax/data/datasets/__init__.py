@@ -1,0 +1,1 @@
+"""Labelled sets as TFDS builders: raw files in, ArrayRecord out, no TensorFlow."""

@@ -1,0 +1,252 @@
+"""Labelled sets, opened: people, stretches of wear, label schemes and records."""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from etils import epath
+
+from sigjax.data import splits
+from sigjax.data.datasets.labelled import FORMAT, DatasetError
+from sigjax.data.datasets.records import from_timeline
+from sigjax.data.wearable.labels import MISSING, WindowLabels
+
+# The scheme that every set has.
+ANNOTATION = "annotation"
+
+
+class LabelledSegment(NamedTuple):
+    """A stretch of wear.
+
+    Attributes:
+      person: Whose wrist.
+      recording: Name.
+      segment: Which stretch of the recording.
+      start: Seconds since 1970-01-01 of its first sample, on the device's clock.
+      samples: Length.
+      first: Its first record, counted over the set.
+      records: How many it has.
+      labels: Annotation of each label window; codes into `LabelledSet.annotations`.
+    """
+
+    person: str
+    recording: str
+    segment: int
+    start: float
+    samples: int
+    first: int
+    records: int
+    labels: WindowLabels
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Scheme:
+    """Classes.
+
+    Attributes:
+      name: As in the set.
+      classes: Names, in alphabetical order.
+      table: Int16 `[a + 1]`, the class of each annotation, -1 for none; the last is
+        that of code -1.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    table: np.ndarray
+
+
+class LabelledSet:
+    """A finished set. Pickles.
+
+    Attributes:
+      path: Its folder.
+      name: Of the builder, such as `"capture24"`.
+      rate_hz: Sampling rate.
+      record_s: Length of a record.
+      label_s: Length of a label window.
+      annotations: What was annotated; the codes of the records index it.
+      schemes: Names of the label schemes; `"annotation"` makes each its own class.
+      people: Those of whom there are records, and what is known of each.
+      segments: Stretches of wear.
+      metadata: All of it, as the builder wrote it.
+      fingerprint: Short hash of the metadata: equal means built alike.
+    """
+
+    def __init__(self, path: epath.Path, metadata: Mapping[str, Any], source: Any):
+        """Use `LabelledSet.open`."""
+        self.path = path
+        self.metadata = metadata
+        self.name = source.dataset_info.name
+        self.rate_hz = float(metadata["rate_hz"])
+        self.record_s = float(metadata["settings"]["record_s"])
+        self.label_s = float(metadata["settings"]["label_s"])
+        self.annotations = tuple(metadata["annotations"])
+        self.schemes = (*metadata["schemes"], ANNOTATION)
+        self.people = {n: p for n, p in metadata["people"].items() if p["records"]}
+        self.segments = tuple(_segments(metadata, self.record_samples))
+        text = json.dumps(metadata, sort_keys=True).encode()
+        self.fingerprint = hashlib.sha256(text).hexdigest()[:16]
+        self._source = source
+
+    @classmethod
+    def open(cls, path: epath.PathLike) -> "LabelledSet":
+        """Opens a set through `tfds.builder_from_directory`.
+
+        Args:
+          path: Its folder, or one above it that holds no other set.
+
+        Raises:
+          DatasetError: There is no finished set, there are several, or it is none of
+            ours.
+        """
+        # Takes half a second, and who only crops recordings needs none of it.
+        import tensorflow_datasets as tfds
+
+        folder = _folder(epath.Path(path))
+        builder = tfds.builder_from_directory(folder)
+        metadata = dict(builder.info.metadata or {})
+        if metadata.get("format") != FORMAT:
+            raise DatasetError(
+                f"{folder}: not a labelled set of this version (format"
+                f" {metadata.get('format')!r}, not {FORMAT}); build it again"
+            )
+        # TFDS wraps the method and pyright no longer sees its arguments.
+        open_splits: Any = builder.as_data_source
+        source = open_splits(split="+".join(metadata["splits"]))
+        return cls(folder, metadata, source)
+
+    @property
+    def record_samples(self) -> int:
+        """Samples of a record."""
+        return round(self.record_s * self.rate_hz)
+
+    def side(self, split: str, side: str) -> tuple[str, ...]:
+        """People on one side of a division, as far as the set has them.
+
+        Args:
+          split: Name or path; see `splits.person_split`.
+          side: Such as `"train"`.
+
+        Raises:
+          DatasetError: The division has no such side, or nobody on it is in the set.
+        """
+        sides = splits.person_split(split, dataset=self.name)
+        if side not in sides:
+            raise DatasetError(
+                f"the division {split!r} has no side {side!r}; it has"
+                f" {', '.join(sides)}"
+            )
+        people = tuple(person for person in sides[side] if person in self.people)
+        if not people:
+            raise DatasetError(
+                f"{self.path}: none of the {len(sides[side])} people of {side!r} in"
+                f" {split!r} is in the set"
+            )
+        return people
+
+    def absent(self, split: str) -> dict[str, tuple[str, ...]]:
+        """People whom a division names and the set does not have, by side."""
+        sides = splits.person_split(split, dataset=self.name)
+        return {
+            side: tuple(person for person in people if person not in self.people)
+            for side, people in sides.items()
+        }
+
+    def scheme(self, name: str) -> Scheme:
+        """Returns a label scheme.
+
+        Classes are all that the scheme has, used or not, so that they are numbered
+        alike in every build.
+
+        Raises:
+          DatasetError: The set has none of that name; the message lists its schemes.
+        """
+        if name not in self.schemes:
+            raise DatasetError(
+                f"{self.path}: no label scheme {name!r}; it has"
+                f" {', '.join(self.schemes)}"
+            )
+        own = {annotation: annotation for annotation in self.annotations}
+        class_of = own if name == ANNOTATION else self.metadata["schemes"][name]
+        classes = tuple(sorted({label for label in class_of.values() if label}))
+        number = {label: index for index, label in enumerate(classes)}
+        labels = [class_of.get(annotation, "") for annotation in self.annotations]
+        table = [number.get(label, MISSING) for label in labels] + [MISSING]
+        return Scheme(name=name, classes=classes, table=np.array(table, np.int16))
+
+    @property
+    def default_scheme(self) -> str:
+        """`"Willetts2018"`, six classes, where the set has it, else the first."""
+        return "Willetts2018" if "Willetts2018" in self.schemes else self.schemes[0]
+
+    def counts(self, scheme: str) -> dict[str, np.ndarray]:
+        """Label windows of each person: int64 `[v + 1]`, by class, last those of none.
+
+        Raises:
+          DatasetError: There is no such scheme.
+        """
+        found = self.scheme(scheme)
+        none = len(found.classes)
+        counts = {person: np.zeros(none + 1, np.int64) for person in self.people}
+        for segment in self.segments:
+            label = found.table[segment.labels.code]
+            label = np.where(label == MISSING, none, label)
+            counts[segment.person] += np.bincount(label, minlength=none + 1)
+        return counts
+
+    def read(self, indices: Sequence[int]) -> list[dict[str, Any]]:
+        """Reads records by their number in the set.
+
+        Raises:
+          DatasetError: They are missing or damaged.
+        """
+        try:
+            return list(self._source.__getitems__(list(indices)))
+        except Exception as error:  # ArrayRecord raises no type of its own.
+            raise DatasetError(
+                f"{self.path}: cannot read records {min(indices)} to {max(indices)}"
+                f" ({self._files_of(indices)}): {error}. Build the set again."
+            ) from error
+
+    def _files_of(self, indices: Sequence[int]) -> str:
+        touched = {
+            s.person
+            for s in self.segments
+            if any(s.first <= index < s.first + s.records for index in indices)
+        }
+        return f"people {', '.join(sorted(touched)[:5])}"
+
+
+def _segments(metadata: Mapping[str, Any], record_samples: int):
+    first = 0
+    for row in metadata["segments"]:
+        records = math.ceil(row["samples"] / record_samples)
+        yield LabelledSegment(
+            person=row["person"],
+            recording=row["recording"],
+            segment=row["segment"],
+            start=row["start"],
+            samples=row["samples"],
+            first=first,
+            records=records,
+            labels=from_timeline(row["labels"]),
+        )
+        first += records
+
+
+def _folder(path: epath.Path) -> epath.Path:
+    info = "dataset_info.json"
+    if (path / info).exists():
+        return path
+    found = [p.parent for p in (*path.glob(f"*/{info}"), *path.glob(f"*/*/{info}"))]
+    found = [p for p in found if "incomplete" not in p.name]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        names = ", ".join(sorted(str(p) for p in found))
+        raise DatasetError(f"{path}: holds several sets, give one of {names}")
+    raise DatasetError(f"{path}: no finished set here; build one first")
