@@ -283,7 +283,7 @@ class StoreWriter:
             acceleration = segment.acceleration
             if acceleration.ndim != 2 or acceleration.shape[1] != 3:
                 raise StoreError(f"{where}: shape {acceleration.shape}, not [s, 3]")
-            if not len(acceleration) or not np.isfinite(acceleration).all():
+            if not len(acceleration) or not _finite(acceleration):
                 raise StoreError(f"{where}: no samples, or some are not finite")
             path = f"{folder}/{number}"
             digest, beyond = self._write_array(path, acceleration)
@@ -373,12 +373,20 @@ class StoreWriter:
         hasher, clipped = hashlib.blake2b(digest_size=8), 0
         for start in range(0, len(acceleration), day):
             stop = min(start + day, len(acceleration))
-            exact = np.rint(acceleration[start:stop] * np.float32(1 / SCALE))
-            clipped += int(np.sum((exact < limits.min) | (exact > limits.max)))
-            counts = np.clip(exact, limits.min, limits.max).astype("<i2")
+            exact = acceleration[start:stop] * np.float32(1 / SCALE)
+            np.rint(exact, out=exact)
+            if exact.min() < limits.min or exact.max() > limits.max:
+                clipped += int(np.sum((exact < limits.min) | (exact > limits.max)))
+                np.clip(exact, limits.min, limits.max, out=exact)
+            counts = exact.astype("<i2")
             hasher.update(counts.data)
             array[start:stop].write(counts).result()
         return hasher.hexdigest(), clipped
+
+
+def _finite(values: np.ndarray) -> bool:
+    # Needs no array of its own; NaN is both the least and the greatest.
+    return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 
 def _fingerprint(rate_hz: float, entries: Sequence[Entry]) -> str:
@@ -387,5 +395,5 @@ def _fingerprint(rate_hz: float, entries: Sequence[Entry]) -> str:
     for entry in entries:
         segments = [[s.start, s.samples, s.scale, s.digest] for s in entry.segments]
         data.append([entry.name, entry.person, segments])
-    text = layout.to_json([rate_hz, data])
-    return hashlib.sha256(text).hexdigest()[:16]
+    text = json.dumps([rate_hz, data])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

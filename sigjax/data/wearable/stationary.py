@@ -6,6 +6,7 @@ of samples is read once and only the blocks' sums are kept.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -67,6 +68,18 @@ class Windows:
     sd: np.ndarray
 
 
+_ROW = np.dtype(
+    [
+        ("index", np.int64),
+        ("count", np.int64),
+        ("total", np.float64, 3),
+        ("square", np.float64, 3),
+        ("run_first", np.int64),
+        ("run_last", np.int64),
+    ]
+)
+
+
 @compiled
 def _block_sums(values, starts):
     """Sums `[n, 3]` of `values` `[3, s]`, and of their squares, from start to start."""
@@ -91,7 +104,8 @@ class BlockSums:
         """Starts with block 0 at `origin`; set `run` before each run's samples."""
         self._origin = origin
         self._hop_s = hop_s
-        self._parts: list[tuple[np.ndarray, ...]] = []
+        self._rows = np.zeros(0, _ROW)
+        self._filled = 0
         self.run = 0
 
     def add_chunk(self, segment: rec.Segment, chunk: filters.Chunk) -> None:
@@ -122,45 +136,61 @@ class BlockSums:
         count = np.diff(np.append(starts, values.shape[1]))
         filled = count > 0
         starts = starts[filled]
-        self._parts.append(
-            (
-                first + np.flatnonzero(filled),
-                count[filled],
-                *_block_sums(values, starts),
-                np.full(len(starts), self.run),
-            )
-        )
+        rows = np.empty(len(starts), _ROW)
+        rows["index"] = first + np.flatnonzero(filled)
+        rows["count"] = count[filled]
+        rows["total"], rows["square"] = _block_sums(values, starts)
+        rows["run_first"] = rows["run_last"] = self.run
+        self._append(rows)
+
+    def _append(self, rows: np.ndarray) -> None:
+        """Adds rows, the first of which may go on with the last block so far."""
+        last = self._rows[self._filled - 1 : self._filled]
+        if len(last) and len(rows) and last["index"] == rows["index"][0]:
+            for name in ("count", "total", "square"):
+                last[name] += rows[name][:1]
+            last["run_last"] = rows["run_last"][0]
+            rows = rows[1:]
+        del last
+        start, self._filled = self._filled, self._filled + len(rows)
+        if self._filled > len(self._rows):
+            # Moves pages instead of copying: a week's rows are 45 MB.
+            size = max(len(self._rows) * 9 // 8, self._filled)
+            self._rows.resize(size, refcheck=False)
+        self._rows[start : self._filled] = rows
 
     def finish(self) -> Blocks:
-        """Returns the blocks, those that came in parts put together."""
-        if not self._parts:
-            self._parts.append(
-                (
-                    np.zeros(0, np.int64),
-                    np.zeros(0, np.int64),
-                    np.zeros((0, 3)),
-                    np.zeros((0, 3)),
-                    np.zeros(0, np.int64),
-                )
-            )
-        columns = zip(*self._parts, strict=True)
-        index, count, total, square, run = (np.concatenate(c) for c in columns)
-        new = np.flatnonzero(np.diff(index, prepend=index[:1] - 1))
-        last = np.append(new[1:], len(index)) - 1
-        if len(new):
-            count, total, square = (
-                np.add.reduceat(x, new, axis=0) for x in (count, total, square)
-            )
+        """Returns the blocks, and starts anew."""
+        rows = self._rows[: self._filled]
+        # What was handed out must not move.
+        self._rows, self._filled = np.zeros(0, _ROW), 0
         return Blocks(
-            index=index[new],
-            count=count,
-            total=total,
-            square=square,
-            run_first=run[new],
-            run_last=run[last] if len(new) else run,
+            **{name: rows[name] for name in _ROW.names or ()},
             origin=self._origin,
             hop_s=self._hop_s,
         )
+
+
+@compiled
+def _statistics(row, size, count, total, square):
+    """Mean and sd `[w, 3]` over the `size` blocks from each of `row` on."""
+    mean, sd = np.empty((len(row), 3)), np.empty((len(row), 3))
+    for window in range(len(row)):
+        for axis in range(3):
+            # Each sum anew: differences of a running total over a week would lose
+            # the digits that a constant window's sd is made of.
+            samples, sum_x, sum_xx = 0, 0.0, 0.0
+            for block in range(row[window], row[window] + size):
+                samples += count[block]
+                sum_x += total[block, axis]
+                sum_xx += square[block, axis]
+            x = sum_x / samples
+            spread = max(sum_xx - samples * x * x, 0.0)
+            mean[window, axis] = x
+            sd[window, axis] = (
+                math.sqrt(spread / (samples - 1)) if samples > 1 else np.inf
+            )
+    return mean, sd
 
 
 def windows(blocks: Blocks, window_s: float) -> Windows:
@@ -179,19 +209,7 @@ def windows(blocks: Blocks, window_s: float) -> Windows:
     broken = np.concatenate([[0], np.cumsum(~blocks.consecutive)])
     row = np.flatnonzero(broken[size - 1 :][:places] == broken[:places])
 
-    def rolling(x: np.ndarray) -> np.ndarray:
-        # A plain sum per window: differences of a running total over a week would
-        # lose the digits that a constant window's sd is made of.
-        total = np.zeros_like(x[:places])
-        for i in range(size):
-            total += x[i : i + places]
-        return total[row]
-
-    count = rolling(blocks.count)[:, None].astype(np.float64)
-    mean = rolling(blocks.total) / np.maximum(count, 1)
-    spread = np.maximum(rolling(blocks.square) - count * mean * mean, 0)
-    sd = np.full_like(mean, np.inf)
-    np.divide(spread, count - 1, out=sd, where=count > 1)
+    mean, sd = _statistics(row, size, blocks.count, blocks.total, blocks.square)
     index = blocks.index[row]
     return Windows(
         row=row,
@@ -199,5 +217,5 @@ def windows(blocks: Blocks, window_s: float) -> Windows:
         index=index,
         centre=blocks.origin + index * blocks.hop_s + window_s / 2,
         mean=mean,
-        sd=np.sqrt(sd),
+        sd=sd,
     )
