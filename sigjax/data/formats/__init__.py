@@ -17,6 +17,7 @@ from sigjax.data.formats import (
     empatica,
     geneactiv,
     gt3x,
+    npy_windows,
 )
 from sigjax.data.formats.actigraph_csv import read_actigraph_csv
 from sigjax.data.formats.capture24 import read_capture24
@@ -24,6 +25,7 @@ from sigjax.data.formats.cwa import read_cwa
 from sigjax.data.formats.empatica import read_e4
 from sigjax.data.formats.geneactiv import read_geneactiv
 from sigjax.data.formats.gt3x import read_gt3x
+from sigjax.data.formats.npy_windows import read_npy_windows
 from sigjax.data.formats.options import (
     DEFAULT,
     CsvLayout,
@@ -45,6 +47,7 @@ __all__ = [
     "read_e4",
     "read_geneactiv",
     "read_gt3x",
+    "read_npy_windows",
     "read_recording",
     "read_table",
 ]
@@ -58,11 +61,13 @@ class Format(NamedTuple):
       recognises: Whether a file is of this format, by `Source.kind` (its name) and,
         only where that leaves doubt, `Source.head` (its content).
       read: The reader.
+      members: Paths of the recordings in a file that holds many; see `Source.member`.
     """
 
     name: str
     recognises: Callable[[Source], bool]
     read: Callable[..., Recording]
+    members: Callable[[Source], list[epath.Path]] | None = None
 
 
 # In this order: the first that recognises a file reads it.
@@ -73,6 +78,12 @@ FORMATS = (
     Format("ActiGraph (RAW CSV)", actigraph_csv.recognises, read_actigraph_csv),
     Format("Empatica E4 (ACC.csv)", empatica.recognises, read_e4),
     Format("Capture-24 (.csv.gz)", capture24.recognises, read_capture24),
+    Format(
+        "windows of ssl-wearables (X.npy)",
+        npy_windows.recognises,
+        read_npy_windows,
+        npy_windows.members,
+    ),
 )
 
 # What a `CsvLayout` claims: every text table that is in none of these.
@@ -121,7 +132,8 @@ def find_recordings(
         in no device's format.
 
     Returns:
-      Readable paths, sorted, and `(path, reason)` of the files that look like raw
+      Readable paths, sorted (of a file that holds many recordings, `FILE/MEMBER` for
+      each), and `(path, reason)` of the files that look like raw
       data but cannot be read. Other files are not mentioned.
 
     Raises:
@@ -132,11 +144,15 @@ def find_recordings(
         source = Source(path)
         if not source.kind.endswith(_RAW_SUFFIXES):
             continue
+        if npy_windows.is_beside_windows(path):
+            continue
         found = _format(source, options)
         if isinstance(found, str):
             skipped.append((path, found))
-        else:
+        elif found.members is None or source.member:
             readable.append(path)
+        else:
+            readable += found.members(source)
     return readable, skipped
 
 
@@ -163,7 +179,8 @@ def _format(source: Source, options: ReadOptions) -> Format | str:
 def _candidates(where: epath.Path) -> list[epath.Path]:
     if where.is_dir():
         return _files_below(where)
-    if where.exists():
+    file = Source(where).path
+    if file is not None and file.exists():
         return [where]
     text = str(where)
     wild = min((text.find(char) for char in "*?[" if char in text), default=-1)

@@ -3,6 +3,7 @@
 import gzip
 import io
 import tempfile
+import urllib.parse
 import zipfile
 import zlib
 from typing import IO, Any
@@ -25,16 +26,23 @@ class Source:
     Attributes:
       name: For messages and `Recording.source`.
       path: Where it is; None for bytes.
+      member: Which recording of a file that holds many, or "": the person in
+        `X.npy/P001`, as if the file were a folder.
       kind: File name in lower case, without `.gz` or `.zip`: what tells formats apart.
     """
 
     def __init__(self, source: "epath.PathLike | bytes | Source", name: str = ""):
         """Opens nothing yet."""
+        self.member = ""
         if isinstance(source, Source):
+            name, self.member = name or source.name, source.member
             source = source._bytes if source.path is None else source.path
         self._bytes = source if isinstance(source, bytes) else b""
         self.path = None if isinstance(source, bytes) else epath.Path(source)
         self.name = name or ("<bytes>" if self.path is None else str(self.path))
+        if self.path is not None and self.path.parent.suffix == ".npy":
+            self.member = urllib.parse.unquote(self.path.name)
+            self.path = self.path.parent
         self.kind = (self.path.name if self.path else self.name).lower()
         for ending in _PACKED:
             self.kind = self.kind.removesuffix(ending)
