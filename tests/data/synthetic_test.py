@@ -9,12 +9,18 @@ import pytest
 from sigjax.data.formats import find_recordings, read_cwa
 from sigjax.data.synthetic import (
     ACTIVITIES,
+    DAMAGE,
+    Conditions,
     CwaDevice,
+    Damage,
     Interruption,
+    RecordingTruth,
+    SampleClock,
     Span,
     WristSimulation,
     simulate_recordings,
     write_cwa,
+    write_recording,
 )
 
 _RATE = 50.0
@@ -135,6 +141,21 @@ def test_unusable_parameters_are_refused():
         CwaDevice(start=0, rate_hz=99, nominal_rate_hz=99)
     with pytest.raises(ValueError, match="packed"):
         CwaDevice(start=0, rate_hz=99, axes=6)
+    with pytest.raises(ValueError, match="increase"):
+        SampleClock(index=np.array([0.0, 1.0]), seconds=np.array([1.0, 1.0]))
+    with pytest.raises(ValueError, match="at least 2"):
+        SampleClock(index=np.zeros(1), seconds=np.zeros(1))
+    with pytest.raises(ValueError, match="melted"):
+        Damage(block=0, kind="melted")
+    with pytest.raises(ValueError, match="no block"):
+        Damage(block=0, kind="repeated")
+
+
+def test_a_device_must_take_the_samples_that_are_simulated(tmp_path):
+    simulation = WristSimulation(seed=1, days=0.001, rate_hz=99.0)
+    device = CwaDevice(start=0, rate_hz=98.0)
+    with pytest.raises(ValueError, match="98.0 samples per second"):
+        write_recording(tmp_path / "a.cwa", simulation, device)
 
 
 def test_gaps_keep_the_file_aligned_with_the_truth(tmp_path):
@@ -189,3 +210,57 @@ def test_study_never_overwrites_other_files(tmp_path):
     with pytest.raises(FileExistsError, match="not a simulated"):
         simulate_recordings(tmp_path, 1, 0.005, seed=1)
     assert not (tmp_path / "SIMULATED.txt").exists()
+
+
+def test_study_is_known_by_the_mark_that_it_always_had(tmp_path):
+    """Stores know recordings by their bytes, so equal parameters stay equal files."""
+    (path,) = simulate_recordings(tmp_path, 1, 0.002, seed=5)
+    found = read_cwa(path).metadata["subject_notes"]
+    assert found == "simulated cc85bf462a74843f"
+
+
+def test_study_under_conditions_and_its_truth(tmp_path):
+    conditions = Conditions(
+        model="AX6",
+        nominal_rate_hz=50.0,
+        rate_per_c=2e-4,
+        temp_error_g_per_c=1e-3,
+        restarts=2,
+        clocks_set_back=1,
+        bad_blocks=len(DAMAGE),
+        truncated=True,
+    )
+    paths = simulate_recordings(tmp_path, 2, 0.02, seed=1, conditions=conditions)
+    assert "AX6" in (tmp_path / "SIMULATED.txt").read_text()
+    for path in paths:
+        truth = RecordingTruth.load(path.with_suffix(".truth.json"))
+        recording = read_cwa(path)
+        index, time = truth.intact()
+        assert recording.device == "AX6"
+        assert recording.quality["samples"] == len(index)
+        assert len(truth.damage) == len(DAMAGE)
+        assert [run.clock_shift_s < 0 for run in truth.runs].count(True) > 0
+        assert len(truth.runs) == 4
+        found = [s.time_at(np.arange(len(s.counts))) for s in recording.segments]
+        assert np.abs(np.concatenate(found) - time).max() < 5e-3
+        assert (truth.temp_coeff_g_per_c != 0).all()
+        assert truth.spans[-1].end_s == pytest.approx(0.02 * 86_400, rel=1e-2)
+    kept = paths[0].stat().mtime
+    again = simulate_recordings(tmp_path, 2, 0.02, seed=1, conditions=conditions)
+    assert (again, paths[0].stat().mtime) == (paths, kept)
+    with pytest.raises(FileExistsError, match="other parameters"):
+        simulate_recordings(tmp_path, 2, 0.02, seed=1)
+
+
+def test_turning_is_what_moves_gravity():
+    spans = (Span(activity="sleep", start_s=0, end_s=3_000),)
+    simulation = WristSimulation(
+        seed=3, days=0.03, rate_hz=_RATE, schedule=spans, gain_error=0.0, noise_g=0.0
+    )
+    plain = np.concatenate([*simulation.chunks()])
+    both = np.concatenate([*simulation.chunks(gyroscope=True)])
+    np.testing.assert_array_equal(both[:, :3], plain)
+    turning = np.linalg.norm(both[:, 3:], axis=1)
+    assert np.median(turning) < 0.5  # a sensor's noise
+    # Turning over is quick, but within what the device can measure.
+    assert 20 < turning.max() < 2000
