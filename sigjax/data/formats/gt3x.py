@@ -230,7 +230,8 @@ def _read_log(archive: _Archive, info: layout.Info, options: ReadOptions) -> Rec
     quality |= {"breaks_idle_sleep": 0, "breaks_clock": 0}
     log = _Log(expected=archive.size("log.bin") * 2 // 9)
     with archive.open("log.bin") as stream:
-        for records in read_records(stream, quality):
+        start = 0 if math.isnan(info.start) else int(info.start)
+        for records in read_records(stream, start, quality):
             log.add(records, quality)
         if stream.damaged:
             quality["bad_compression"] = 1

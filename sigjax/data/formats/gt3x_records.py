@@ -18,6 +18,7 @@ _SEPARATOR = bytes([layout.SEPARATOR])
 # After damage, only records up to this size are looked for: a second of samples has
 # less than 1 kB, and larger records would be found in noise.
 _MOST_AFTER_DAMAGE = 1 << 13
+_DAY_S = 86_400
 _FIRST_STEP = 8  # records at once after damage; doubles as long as all are sound
 
 REASONS = ("checksum", "separator", "truncated")
@@ -57,11 +58,15 @@ def _rows(data: np.ndarray, offset: np.ndarray, size: int) -> np.ndarray:
     return np.lib.stride_tricks.sliding_window_view(data, size)[offset]
 
 
-def read_records(stream: Stream, quality: dict[str, int]) -> Iterator[Records]:
+def read_records(
+    stream: Stream, near: int, quality: dict[str, int]
+) -> Iterator[Records]:
     """Reads all sound records.
 
     Args:
       stream: The bytes of `log.bin`.
+      near: Seconds since 1970-01-01 at which the recording was to start; helps to tell
+        records from noise where its beginning is damaged.
       quality: `bad_<reason>`, `bad_blocks` and `blocks` receive what fails: one for
         every record whose checksum is wrong, for every stretch of bytes in which no
         record begins, and for a record that the end cuts off.
@@ -75,6 +80,7 @@ def read_records(stream: Stream, quality: dict[str, int]) -> Iterator[Records]:
             if not lost:
                 at, offsets, sound = _walk(text, data, at, step)
                 found.append(offsets)
+                near = _time(text, int(offsets[-1])) if len(offsets) else near
                 if sound and len(offsets) == step:
                     step = 2 * step
                     continue
@@ -87,7 +93,7 @@ def read_records(stream: Stream, quality: dict[str, int]) -> Iterator[Records]:
                     break
                 _count_bad(text, at, quality)
                 step = _FIRST_STEP
-            at, lost = _next_sound(text, data, at, lost, bool(more))
+            at, lost = _next_sound(text, data, at, lost, bool(more), near)
             if lost:
                 break
         yield _records(data, np.concatenate(found) if found else _NONE)
@@ -159,6 +165,10 @@ def _size(text: bytes, at: int) -> int:
     return text[at + 6] | text[at + 7] << 8
 
 
+def _time(text: bytes, at: int) -> int:
+    return int.from_bytes(text[at + 2 : at + 6], "little")
+
+
 def _count_bad(text: bytes, at: int, quality: dict[str, int]) -> None:
     reason = "checksum" if text[at] == layout.SEPARATOR else "separator"
     if _incomplete(text, at):
@@ -168,7 +178,7 @@ def _count_bad(text: bytes, at: int, quality: dict[str, int]) -> None:
 
 
 def _next_sound(
-    text: bytes, data: np.ndarray, at: int, searching: bool, more: bool
+    text: bytes, data: np.ndarray, at: int, searching: bool, more: bool, near: int
 ) -> tuple[int, bool]:
     """Looks for a sound record after damage at `at`.
 
@@ -178,6 +188,7 @@ def _next_sound(
       at: Where the record that is not sound begins, or where to look on.
       searching: Whether this continues a search.
       more: Whether more can be read.
+      near: Timestamp of the last sound record.
 
     Returns:
       Where the next sound record begins and False, or from where to look on and True.
@@ -185,7 +196,7 @@ def _next_sound(
     if not searching and not _incomplete(text, at) and text[at] == layout.SEPARATOR:
         # Its header may be right, and damage in its payload.
         after = at + layout.RECORD_BYTES + _size(text, at)
-        if after == len(text) or _sound(text, data, after):
+        if after == len(text) or _sound(text, data, after, near):
             return after, False
     at += not searching
     while (at := text.find(_SEPARATOR, at)) >= 0:
@@ -193,20 +204,24 @@ def _next_sound(
             near = len(text) - at < layout.RECORD_BYTES
             if more and (near or _size(text, at) <= _MOST_AFTER_DAMAGE):
                 return at, True
-        elif _sound(text, data, at):
+        elif _sound(text, data, at, near):
             return at, False
         at += 1
     return len(text), True
 
 
-def _sound(text: bytes, data: np.ndarray, at: int) -> bool:
-    """Whether a record with a right checksum is here and another (or none) follows."""
+def _sound(text: bytes, data: np.ndarray, at: int, near: int) -> bool:
+    """Whether a record is here whose checksum is right, and not by chance.
+
+    One in 256 is by chance, so its time must be that of the records before, or another
+    record (or none) must follow.
+    """
     if at >= len(text) or text[at] != layout.SEPARATOR or _incomplete(text, at):
         return False
-    size = _size(text, at)
-    after = at + layout.RECORD_BYTES + size
-    if size > _MOST_AFTER_DAMAGE:
+    after = at + layout.RECORD_BYTES + _size(text, at)
+    if after - at > _MOST_AFTER_DAMAGE:
         return False
-    if after < len(text) and text[after] not in (layout.SEPARATOR, 0):
+    followed = after == len(text) or text[after] in (layout.SEPARATOR, 0)
+    if not followed and abs(_time(text, at) - near) > _DAY_S:
         return False
     return int(np.bitwise_xor.reduce(data[at:after])) == 0xFF
