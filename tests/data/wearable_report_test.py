@@ -20,6 +20,7 @@ from sigjax.data.wearable import (
     report_figures,
     report_rows,
     report_summary,
+    report_wear,
 )
 
 DAY = 86_400.0
@@ -219,8 +220,9 @@ def test_exclusions_and_hours_add_up(path):
     assert (device.name, device.files, device.used, device.devices) == ("AX3", 4, 2, 1)
     (rate,) = summary.rates
     assert rate.name == "20 Hz" and rate.rates_hz == pytest.approx((19.8, 19.8, 19.8))
-    assert summary.seconds == (pytest.approx((4 * 2 + 3 * 0.5) / 7), 2.0)
-    assert summary.files_per_hour == pytest.approx(3600 * 7 / 9.5)
+    assert summary.seconds == (pytest.approx((4 * 2 + 2 * 0.5) / 6), 2.0)
+    assert summary.files_per_hour == pytest.approx(3600 * 6 / 9)
+    assert summary.bytes == 4_000_034
     checks = {check.column: check.files for check in summary.checks}
     assert checks == {"bad_blocks": 1, "gaps": 1, "restarts": 1}
     printed = report.text(summary)
@@ -328,13 +330,17 @@ class _Page(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.tags, self.words = [], [], []
+        self.open, self.tags, self.words, self.lines = [], [], [], []
         self.feed(text)
         self.close()
         assert not self.open
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.lines.append([])
+        elif tag in ("td", "th"):
+            self.lines[-1].append("")
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -343,6 +349,8 @@ class _Page(html.parser.HTMLParser):
 
     def handle_data(self, data):
         self.words.append(data)
+        if "td" in self.open:
+            self.lines[-1][-1] += data
 
 
 def test_the_page_is_whole_and_escapes_what_files_are_called(path, written):
@@ -365,6 +373,25 @@ def test_the_page_is_whole_and_escapes_what_files_are_called(path, written):
     assert "http" not in text
     cells = [attrs.get("title") for tag, attrs in page.tags if tag == "td"]
     assert any(title and title.endswith(HOSTILE) for title in cells)
+
+
+def test_the_table_of_reasons_adds_up(written):
+    folder, result = written
+    page = _Page((folder / "report.html").read_text(encoding="utf-8"))
+    fates = (*report_rows.STATUSES, "found")
+    lines = [line for line in page.lines if line and line[0] in fates]
+    table = [(status, reason, int(files)) for status, reason, files, _, _ in lines]
+    assert table == [
+        ("used", "", 2),
+        ("dropped", "no usable samples", 1),
+        ("dropped", "not calibrated: rest in too few orientations", 1),
+        ("unreadable", "the file is empty", 2),
+        ("unsupported", "files of type .bin <b>no</b>", 1),
+        ("found", "", 7),
+    ]
+    hours = [float(line[4]) for line in lines if line[4] != "–"]
+    assert sum(hours[:-1]) == pytest.approx(hours[-1], abs=0.2)
+    assert hours[-1] == pytest.approx(result.summary.hours["recorded_h"], abs=0.05)
 
 
 def test_a_chosen_recording_has_a_picture(path, tmp_path):
@@ -469,21 +496,21 @@ def test_hours_worn_by_day():
         # The clock was set back: hours 1 to 20 come twice.
         _entry("c", (0, 20), (1, 24)),
     ]
-    hours = report_figures.hours_worn(entries, bin_h=24, bins=3)
+    hours = report_wear.hours_worn(entries, bin_h=24, bins=3)
     np.testing.assert_allclose(
         hours, [[13.5, 14.25, 0], [0, 2, 0], [24, 0, 0]], atol=1e-6
     )
-    by_hour = report_figures.hours_worn(entries[:1], bin_h=1, bins=48)[0]
+    by_hour = report_wear.hours_worn(entries[:1], bin_h=1, bins=48)[0]
     assert by_hour[10:12] == pytest.approx([0.5, 1])
     assert by_hour[29:32] == pytest.approx([1, 0.25, 0])
     assert by_hour[40:48] == pytest.approx(np.ones(8))
     # What lies past the last bin is left out.
-    assert report_figures.hours_worn(entries[:1], bin_h=24, bins=1)[0] == 13.5
+    assert report_wear.hours_worn(entries[:1], bin_h=24, bins=1)[0] == 13.5
 
 
 def test_share_worn_by_day_and_hour():
     entries = [_entry("a", (10.5, 30)), _entry("b", (22, 48))]
-    share = report_figures.wear_share(entries, 2)
+    share = report_wear.wear_share(entries, 2)
     assert share.shape == (2, 24)
     assert share[0, 9:12] == pytest.approx([0, 0.25, 0.5])
     assert share[0, 22:] == pytest.approx([1, 1])
@@ -509,20 +536,20 @@ def test_minute_means(tmp_path):
         )
     )
     store = writer.finish()
-    days = report_figures.days_of(store.entries[0])
+    days = report_wear.days_of(store.entries[0])
     assert days.tolist() == [19_699, 19_700, 19_701]
-    means = report_figures.minute_means(store, store.entries[0], days)
+    means = report_wear.minute_means(store, store.entries[0], days)
     assert means.shape == (3, 1440) and np.isfinite(means).sum() == 3
     assert means[1, -1] == pytest.approx(500, abs=0.3)
     assert means[2, :2] == pytest.approx([500, 500], abs=0.3)
     # Of one day, the others' minutes must not be counted to it.
-    alone = report_figures.minute_means(store, store.entries[0], days[1:2])
+    alone = report_wear.minute_means(store, store.entries[0], days[1:2])
     assert np.isfinite(alone).sum() == 1
 
 
 def test_a_clock_that_jumps_years_is_drawn_without_the_years():
     entry = _entry("a", (0, 30), (24 * 4000, 24 * 4000 + 1))
-    days = report_figures.days_of(entry)
+    days = report_wear.days_of(entry)
     assert (days - 19_700).tolist() == [0, 1, 4000]
     assert report_figures.wear([entry], "").startswith(b"\x89PNG")
 

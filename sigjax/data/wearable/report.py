@@ -204,7 +204,7 @@ def _inline(picture: bytes) -> str:
 
 def _pictures(store: stores.Store, every: Sequence[Row], note: str) -> dict[str, str]:
     """The figures over all recordings; "" where there is nothing to show."""
-    found = dict.fromkeys(("wear", "hours", "calibration"), "")
+    found = {"wear": "", "hours": "", "calibration": ""}
     used = [entry for entry in store.entries if entry.segments]
     if used:
         found["wear"] = _inline(figures.wear(used, note))

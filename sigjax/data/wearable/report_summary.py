@@ -92,8 +92,9 @@ class Summary:
       devices: By model.
       rates: By nominal rate.
       checks: What to look at; only what is the case.
-      bytes: Of all files whose size is known.
-      seconds: Mean and median time per file on one core; None if none is known.
+      bytes: Of all files that a reader was tried on.
+      seconds: Mean and median time that one of these took on one core; None if none
+        is known.
       calibration_mg: Median error before and after, of the used recordings that were
         calibrated; None where there are none.
     """
@@ -125,7 +126,8 @@ def summarise(rows: Sequence[Row]) -> Summary:
     by_status = collections.Counter(row.status for row in rows)
     used = [row for row in rows if row.status == "used"]
     read = [row for row in rows if row.status in ("used", "dropped")]
-    seconds = _known(rows, "seconds")
+    tried = [row for row in rows if row.status != "unsupported"]
+    seconds = _known(tried, "seconds")
     errors = [
         (row.calibration_error_before_mg, row.calibration_error_after_mg)
         for row in used
@@ -147,7 +149,7 @@ def summarise(rows: Sequence[Row]) -> Summary:
         devices=_groups(read, lambda row: row.device or "unknown"),
         rates=_groups(read, _nominal),
         checks=_checks(rows),
-        bytes=int(_total(rows, "bytes")),
+        bytes=int(_total(tried, "bytes")),
         seconds=(float(np.mean(seconds)), float(np.median(seconds)))
         if seconds
         else None,
