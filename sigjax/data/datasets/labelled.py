@@ -241,7 +241,7 @@ def build(
     )
     folder = epath.Path(made.data_path)
     with lock.only_writer(folder.parent):
-        for left in folder.parent.glob(f"{folder.name}.incomplete*"):
+        for left in folder.parent.glob(f"incomplete.*_{folder.name}"):
             left.rmtree()  # Of a build that was killed: nobody else writes here.
         if folder.exists() and not overwrite:
             different = _differences(made.metadata.get("settings"), settings)
@@ -350,6 +350,7 @@ def _features(settings: BuildSettings) -> tfds.features.FeaturesDict:
             "recording": tfds.features.Text(),
             "segment": tfds.features.Scalar(np.int32),
             "index": tfds.features.Scalar(np.int32),
-            "start": tfds.features.Scalar(np.float64),
+            # A scalar would be stored as float32, which is off by a minute.
+            "start": tensor((), np.float64),
         }
     )
