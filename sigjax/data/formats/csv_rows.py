@@ -95,7 +95,7 @@ class Lines:
         if not self._rest:
             return None
         line = self._rest.partition(b"\n")[0]
-        return line.decode("utf-8", errors="replace").rstrip("\r")
+        return _decoded(line).decode().rstrip("\r")
 
     def blocks(self) -> Iterator[bytes]:
         """The other lines, whole, a few megabytes at a time."""
@@ -133,6 +133,17 @@ class Lines:
                 " table"
             )
         self._rest += part
+
+
+def _decoded(text: bytes) -> bytes:
+    """As UTF-8; what is none is taken for Latin-1, where any byte is a letter."""
+    if text.isascii():
+        return text
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return text.decode("latin-1").encode()
+    return text
 
 
 def split_row(line: str, delimiter: str) -> list[str]:
@@ -188,7 +199,7 @@ class RowReader:
     @property
     def labels(self) -> list[str]:
         """See above."""
-        return [text.decode("utf-8", errors="replace") for text in self._codes]
+        return [text.decode() for text in self._codes]
 
     def __iter__(self) -> Iterator[Rows]:
         """Yields the good rows, block by block.
@@ -197,7 +208,7 @@ class RowReader:
           FormatError: There are more than 32,768 different labels.
         """
         for block in self._lines.blocks():
-            yield self._rows(block)
+            yield self._rows(_decoded(block))
         if self._lines.cut_off:
             self._count("columns", 1)
             self.quality["blocks"] += 1
@@ -230,7 +241,7 @@ class RowReader:
             label = self._encode(_column(table, self._columns.label))
         if self._columns.person is not None:
             found = pc.unique(_column(table, self._columns.person)).to_pylist()
-            self.persons |= {_text(person) for person in found if person is not None}
+            self.persons |= {p.decode().strip() for p in found if p is not None}
         position = self.quality["blocks"] + position
         self.quality["blocks"] += total
         self.quality["samples"] += int(good.sum())
@@ -323,7 +334,3 @@ def _numbers(column: pa.Array, decimal: str) -> np.ndarray:
         text = pc.utf8_trim_whitespace(pc.if_else(number, text, None))
         column = text.cast(pa.float64())
     return column.to_numpy(zero_copy_only=False)
-
-
-def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", errors="replace").strip()

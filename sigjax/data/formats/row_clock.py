@@ -23,6 +23,7 @@ from sigjax.data.formats.wall_clock import Piece
 _GAP_S = 1.0
 _GAP_PERIODS = 5.0
 _ANCHOR_S = 1.0
+_SHORTEST_S = 1e-6  # A sample period; doubles of 1.7e9 s tell 0.2 us apart.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,9 @@ class RowClock:
         """Starts empty; `rate_hz` is 0 where it is to be measured."""
         self._period = 1 / rate_hz if rate_hz else 0.0
         self._gap_s = self._jitter_s = np.inf
-        self._shared: bool | None = None
+        self._shared = False
+        self._per_anchor = 0
+        self._held = np.zeros(0)
         self._rows, self._last = 0, np.nan
         self._short_gaps = 0
         self._breaks: list[np.ndarray] = []
@@ -60,10 +63,17 @@ class RowClock:
 
     def add(self, time: np.ndarray) -> None:
         """Adds the times of the next rows, float64 seconds, finite."""
-        if not len(time):
-            return
+        time = np.concatenate([self._held, time])
         if not np.isfinite(self._jitter_s):
             self._settle(time)
+        # The rows of an anchor wait for the next block, so that no mean is of a few.
+        ready = max(len(time) - self._per_anchor, 0)
+        self._held = time[ready:]
+        self._take(time[:ready])
+
+    def _take(self, time: np.ndarray) -> None:
+        if not len(time):
+            return
         step = np.diff(time, prepend=self._last)
         first = self._rows == 0
         broken = (step > self._gap_s) | (step < -self._jitter_s)
@@ -84,24 +94,30 @@ class RowClock:
     def _settle(self, time: np.ndarray) -> None:
         """Measures period and jitter in the first rows."""
         step = np.diff(time)
-        forward = step[step > 0]
+        forward = step[step > _SHORTEST_S]
         if not len(forward):
             return
         usual = float(np.median(forward))
         counted = (step >= 0) & (step <= max(_GAP_S, 3 * usual))
         if not self._period:
-            self._period = float(step[counted].mean()) or usual
+            self._period = max(float(step[counted].mean()), _SHORTEST_S)
         self._shared = bool((step == 0).mean() > 0.5)
         self._jitter_s = _GAP_PERIODS * self._period
         self._gap_s = max(_GAP_S, self._jitter_s)
+        self._per_anchor = max(round(_ANCHOR_S / self._period), 1)
         if self._shared:
             self._gap_s = max(self._gap_s, 1.5 * usual)
 
     def _add_means(self, time, step, broken, hole) -> None:
-        second = np.floor(time / _ANCHOR_S)
-        new = broken | hole | (np.diff(second, prepend=second[0]) != 0)
-        new[0] = True
-        start = np.flatnonzero(new)
+        # Runs without a break, each cut into equal parts of about a second.
+        cut = broken | hole
+        cut[0] = True
+        run = np.flatnonzero(cut)
+        length = np.diff(run, append=len(time))
+        parts = np.maximum(length // max(self._per_anchor, 1), 1)
+        within = np.arange(parts.sum()) - np.repeat(np.cumsum(parts) - parts, parts)
+        start = within * np.repeat(length, parts) // np.repeat(parts, parts)
+        start += np.repeat(run, parts)
         count = np.diff(start, append=len(time))
         # Sums of small numbers: a mean of 1.7e9 s would lose digits.
         mean_time = time[start] + np.add.reduceat(time - time[0], start) / count
@@ -137,6 +153,7 @@ class RowClock:
         Args:
           tz: Zone in whose wall-clock time the rows are, to be turned into UTC.
         """
+        self._take(self._held)
         if not self._rows:
             return Clock(
                 pieces=(), rate_hz=None, breaks_gap=0, breaks_set_back=0, short_gaps=0
