@@ -31,15 +31,18 @@ class Samples:
         """Room for `count` more rows."""
         start, self.filled = self.filled, self.filled + count
         if self.filled > len(self._rows):
-            # Moves pages instead of copying, so growing never holds two arrays.
-            rows = max(2 * len(self._rows), self.filled, 1 << 20)
+            # Moves pages instead of copying, so growing never holds two arrays. An
+            # eighth at a time, because NumPy writes zeros to all of what is new.
+            rows = max(len(self._rows) * 9 // 8, self.filled, 1 << 20)
             self._rows.resize((rows, self._rows.shape[1]), refcheck=False)
         return self._rows[start : self.filled]
 
     @property
     def array(self) -> np.ndarray:
-        """The rows so far."""
-        return self._rows[: self.filled]
+        """The rows so far, without room for more."""
+        if self.filled < len(self._rows):
+            self._rows.resize((self.filled, self._rows.shape[1]), refcheck=False)
+        return self._rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -104,6 +104,10 @@ class _Points:
     offset: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
     temp_coeff: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
 
+    def first(self, count: int) -> "_Points":
+        some = self.temperature[:count] if self.temperature is not None else None
+        return _Points(self.mean[:count], some)
+
     @property
     def current(self) -> np.ndarray:
         out = self.gain * self.mean + self.offset
@@ -285,24 +289,26 @@ def calibrate(
     if method == "van_hees" and len(rows):
         changes = np.abs(np.diff(mean[rows], axis=0)).max(axis=1) > _SAME_G
         rows = rows[np.concatenate([[True], changes])]
-
-    def points(count: int) -> _Points:
-        some = rows[:count]
-        return _Points(
-            mean[some], temperature_c[some] if temperature_c is not None else None
-        )
-
-    everything = points(len(rows))
+    points = _Points(
+        mean[rows], temperature_c[rows] if temperature_c is not None else None
+    )
     if method == "none":
-        error = _error(everything.mean) if len(rows) else float("nan")
-        return everything.result(error, 0, True, "not asked for")
+        error = _error(points.mean) if len(rows) else float("nan")
+        return points.result(error, 0, True, "not asked for")
     if method == "actipy":
-        return _attempt(everything, min_points, _fit_actipy)
-    elapsed_h = (time[rows] - time[0]) / 3600 if len(rows) else np.zeros(0)
+        return _attempt(points, min_points, _fit_actipy)
+    elapsed_h = (time[rows] - time[:1]) / 3600
+    return _attempt_on_more_and_more(points, elapsed_h, min_points)
+
+
+def _attempt_on_more_and_more(
+    points: _Points, elapsed_h: np.ndarray, min_points: int
+) -> Calibration:
+    """The van Hees fit to the first week, then to 12 h more each time it fails."""
     hours = _FIRST_H
     while True:
         count = int((elapsed_h <= hours).sum())
-        result = _attempt(points(count), min_points, _fit_van_hees)
-        if result.ok or count == len(rows):
+        result = _attempt(points.first(count), min_points, _fit_van_hees)
+        if result.ok or count == len(elapsed_h):
             return result
         hours += _MORE_H

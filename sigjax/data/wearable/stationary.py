@@ -54,18 +54,25 @@ class Windows:
       row: Int64 `[w]`, the position in `Blocks` of a window's first block.
       blocks: Blocks in a window.
       index: Int64 `[w]`, that block's index.
-      centre: Float64 `[w]`, seconds since 1970-01-01.
       mean: Float64 `[w, 3]` in g.
       sd: Float64 `[w, 3]` in g, with one degree of freedom less than samples;
         infinite where a window has a single sample.
+      origin: Seconds since 1970-01-01, start of block 0.
+      hop_s: Length of a block.
     """
 
     row: np.ndarray
     blocks: int
     index: np.ndarray
-    centre: np.ndarray
     mean: np.ndarray
     sd: np.ndarray
+    origin: float
+    hop_s: float
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Float64 `[w]`, seconds since 1970-01-01 at the middle of each window."""
+        return self.origin + (self.index + self.blocks / 2) * self.hop_s
 
 
 _ROW = np.dtype(
@@ -210,12 +217,12 @@ def windows(blocks: Blocks, window_s: float) -> Windows:
     row = np.flatnonzero(broken[size - 1 :][:places] == broken[:places])
 
     mean, sd = _statistics(row, size, blocks.count, blocks.total, blocks.square)
-    index = blocks.index[row]
     return Windows(
         row=row,
         blocks=size,
-        index=index,
-        centre=blocks.origin + index * blocks.hop_s + window_s / 2,
+        index=blocks.index[row],
         mean=mean,
         sd=sd,
+        origin=blocks.origin,
+        hop_s=blocks.hop_s,
     )
