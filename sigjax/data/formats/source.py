@@ -135,6 +135,9 @@ class Stream:
     def __init__(self, *handles: Any, packed: bool = False):
         """Reads from the first handle; closes all."""
         self._handle, self._handles = handles[0], handles
+        # In pieces as they are unpacked: damage then costs the last piece, where a
+        # long read would lose all that had been unpacked for it.
+        self._read = self._handle.read1 if packed else self._handle.read
         self.damaged = ""
         self.size: int | None = None
         if not packed:
@@ -146,7 +149,7 @@ class Stream:
         parts = []
         while size > 0 and not self.damaged:
             try:
-                part = self._handle.read(size)
+                part = self._read(size)
             except _DAMAGE as error:
                 self.damaged = str(error) or type(error).__name__
                 break
