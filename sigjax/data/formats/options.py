@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime
+import math
 import zoneinfo
 from collections.abc import Mapping
 from typing import Any
@@ -61,10 +62,14 @@ class CsvLayout:
                 f"csv time_unit={self.time_unit!r}: one of {tuple(TIME_UNITS_S)}, 'iso'"
                 " or a strptime pattern"
             )
+        if len({self.x, self.y, self.z}) < 3:
+            raise ValueError("csv: x, y and z must be three columns")
         if not self.time and not self.rate_hz > 0:
             raise ValueError("csv: name the time column, or give rate_hz")
-        if self.rate_hz < 0 or self.skip_rows < 0:
-            raise ValueError("csv: rate_hz and skip_rows must not be negative")
+        if not 0 <= self.rate_hz < math.inf or self.skip_rows < 0:
+            raise ValueError(
+                "csv: rate_hz and skip_rows must not be negative, and be finite"
+            )
         if self.delimiter != "tab" and (
             len(self.delimiter) != 1 or not self.delimiter.isascii()
         ):
