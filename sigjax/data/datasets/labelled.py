@@ -52,6 +52,9 @@ class LabelledBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     """A labelled set of wrist recordings; subclasses name it and its schemes."""
 
     VERSION = tfds.core.Version("1.0.0")
+    # TFDS would look for it with a package (importlib_resources) that it does not
+    # require, only to find checksums of downloads, of which there are none.
+    code_path = epath.Path(__file__)
     # Files among the raw ones that are no recordings.
     BESIDE: tuple[str, ...] = ()
 
