@@ -290,6 +290,7 @@ def test_what_to_look_at():
             "ValueError at cwa.py:17: AX3 said 4.5e-3",
             "ValueError at cwa.py:…: AX3 said …",
         ),
+        ("holds 5-s counts of 7 axes", "holds 5-s counts of … axes"),
         ("the device's clock; it's odd", "the device's clock"),
         ("", "no reason given"),
         ("x" * 200, "x" * 89 + "…"),

@@ -173,7 +173,7 @@ def wear_hours(hours: np.ndarray, min_wear_h: float | None, note: str) -> bytes:
     """
     figure = _figure(_WIDTH, 2.8)
     axes = figure.add_subplot()
-    top = max(float(hours.max()), 1.0) * 1.02
+    top = 1.02 * float(hours.max())
     axes.hist(hours, np.linspace(0, top, 49).tolist(), color=_BLUE, alpha=0.8)
     if min_wear_h:
         label = f"shortest stretch kept: {min_wear_h:g} h"

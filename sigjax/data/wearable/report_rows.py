@@ -266,7 +266,7 @@ def category(detail: str) -> str:
     # "...; name its columns with --csv" and "(starts with ...)": for one file.
     text = re.sub(r"\s*\([^()]*\)", "", text.split("; ")[0])
     text = re.sub(r"""(?<!\w)b?(['"]).*?\1""", "…", text)
-    text = re.sub(r"(?<![\w.])[-+]?\d[\d.,]*(?:e[-+]?\d+)?(?!\w)", "…", text)
+    text = re.sub(r"(?<![\w.])[-+]?\d[\d.,]*(?:e[-+]?\d+)?(?!-?\w)", "…", text)
     text = " ".join(text.split()) or "no reason given"
     if len(text) > _LONGEST_CATEGORY:
         text = text[: _LONGEST_CATEGORY - 1].rstrip() + "…"
