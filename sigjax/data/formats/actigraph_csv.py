@@ -231,13 +231,14 @@ def _table(lines: Lines, header: Header, rate_hz: float, name: str) -> Table:
 
 
 def _time_unit(example: str, date_format: str) -> str:
-    if re.match(r"\d{4}-\d\d-\d\d", example):
+    halves = re.search(r"[AP]M", example, re.IGNORECASE)
+    if re.match(r"\d{4}-\d\d-\d\d", example) and not halves:
         return "iso"
     fraction = re.search(r":\d\d([.,])\d", example)
     pattern = f"{_strptime(date_format)} "
-    pattern += "%I:%M:%S" if re.search(r"[AP]M", example) else "%H:%M:%S"
+    pattern += "%I:%M:%S" if halves else "%H:%M:%S"
     pattern += f"{fraction[1]}%f" if fraction else ""
-    return pattern + (" %p" if "%I" in pattern else "")
+    return pattern + (" %p" if halves else "")
 
 
 def _is_idle(rows: Rows) -> np.ndarray:
