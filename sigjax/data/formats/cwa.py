@@ -163,7 +163,9 @@ class _Extra:
             raw = (meta["light_scale"] & 1023).astype(np.float32)
             found["light"] = Channel(values=raw, unit="adc", index=middle)
         if "battery" in self.wanted:
-            volts = (2.0 * meta["battery"] + 512.0) * (6.0 / 1024.0)
+            # The firmware stores its 10-bit reading less 512. The specification speaks
+            # of half of that, which would be 5 V and more from a 4.2 V battery.
+            volts = (meta["battery"] + 512.0) * (6.0 / 1024.0)
             volts = volts.astype(np.float32)
             found["battery"] = Channel(values=volts, unit="V", index=middle)
         return found
