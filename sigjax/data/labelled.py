@@ -208,17 +208,22 @@ class LabelledSet:
             return list(self._source.__getitems__(list(indices)))
         except Exception as error:  # ArrayRecord raises no type of its own.
             raise DatasetError(
-                f"{self.path}: cannot read records {min(indices)} to {max(indices)}"
-                f" ({self._files_of(indices)}): {error}. Build the set again."
+                f"{self.path}: cannot read {self._first_bad(indices)}: {error}."
+                " Build the set again."
             ) from error
 
-    def _files_of(self, indices: Sequence[int]) -> str:
-        touched = {
-            s.person
-            for s in self.segments
-            if any(s.first <= index < s.first + s.records for index in indices)
-        }
-        return f"people {', '.join(sorted(touched)[:5])}"
+    def _first_bad(self, indices: Sequence[int]) -> str:
+        """Which of these records cannot be read, in words."""
+        for index in indices:
+            try:
+                self._source[index]
+            except Exception:
+                for s in self.segments:
+                    if s.first <= index < s.first + s.records:
+                        return (
+                            f"record {index - s.first} of {s.recording!r} ({s.person})"
+                        )
+        return f"records {min(indices)} to {max(indices)}"
 
 
 def _segments(metadata: Mapping[str, Any], record_samples: int):
