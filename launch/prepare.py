@@ -176,7 +176,7 @@ def _prepare(beam_options: list[str]) -> None:
     except batch.NothingPreparedError:
         _write_report(settings.store)
         raise
-    if todo.jobs or not todo.indexed:
+    if todo.jobs or todo.index is None:
         _write_report(settings.store)
     print(table(report))
 

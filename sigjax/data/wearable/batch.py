@@ -152,7 +152,7 @@ def execute(
         finally:  # Whatever stops this stops the workers, before others may write.
             getattr(outcomes, "close", lambda: None)()
         _record_unsupported(process.files, todo)
-        entries = _entries(writer, process.files)
+        entries = _entries(writer, process.files, todo)
         report = _report(todo, entries, process.files)
         text = store_layout.to_json(dataclasses.asdict(report), 2)
         process.files.write("report.json", text)
@@ -162,14 +162,13 @@ def execute(
 
 
 def _entries(
-    writer: stores.StoreWriter, files: store_layout.Files
+    writer: stores.StoreWriter, files: store_layout.Files, todo: plan.Plan
 ) -> Sequence[stores.Entry]:
-    """All that a store holds, with an index made for it if what there is is old."""
-    try:
-        return stores.Store.open(files.path).entries  # Nothing new was written.
-    except stores.StoreError:
-        known = files.list("recordings/", suffix="/recording.json")
-        return writer.finish().entries if known else ()
+    """All that the store holds, with a new index made if anything was written."""
+    if todo.index is not None and files.read("index.sha256") == todo.index:
+        return todo.entries
+    known = files.list("recordings/", suffix="/recording.json")
+    return writer.finish().entries if known else ()
 
 
 def _report(

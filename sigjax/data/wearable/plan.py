@@ -23,7 +23,9 @@ class Plan:
       there: Entries by path of the files that the store already holds.
       unsupported: `(path, reason)` of files that no reader knows.
       root: That recordings are named from.
-      indexed: Whether the store has an index, as it has after a complete run.
+      entries: All that the store holds.
+      index: Checksum of the store's index; None if it has none, as while a run goes on
+        or after one that was cut off.
     """
 
     settings: jobs.Settings
@@ -31,7 +33,8 @@ class Plan:
     there: dict[str, stores.Entry]
     unsupported: tuple[tuple[str, str], ...]
     root: str | None
-    indexed: bool
+    entries: tuple[stores.Entry, ...]
+    index: bytes | None
 
     @property
     def bytes(self) -> int:
@@ -65,7 +68,7 @@ def make_plan(
     names.checked_regex(settings.person_regex)
     files = store_layout.Files(settings.store)
     _check_description(files, settings)
-    entries, indexed = _stored(files)
+    entries, index = _stored(files)
     by_source = {entry.source: entry for entry in entries}
     by_name = {entry.name: entry for entry in entries}
     given = [absolute(path) for path in paths]
@@ -87,14 +90,17 @@ def make_plan(
         there=there,
         unsupported=tuple((absolute(path), reason) for path, reason in skipped),
         root=root,
-        indexed=indexed,
+        entries=tuple(entries),
+        index=index,
     )
 
 
 def absolute(path: epath.PathLike) -> str:
     """A path that means the same in every process and on every later day."""
     text = str(path)
-    return text if "://" in text else str(epath.Path(text).expanduser().absolute())
+    if "://" in text or text.startswith("/"):
+        return text
+    return str(epath.Path(text).expanduser().absolute())
 
 
 def stat(paths: Sequence[str]) -> Iterable[tuple[str, int, int]]:
@@ -113,10 +119,13 @@ def stat(paths: Sequence[str]) -> Iterable[tuple[str, int, int]]:
         return list(threads.map(one, paths))
 
 
-def _stored(files: store_layout.Files) -> tuple[Sequence[stores.Entry], bool]:
-    """What a store holds, from its index or without one; whether it has an index."""
+def _stored(
+    files: store_layout.Files,
+) -> tuple[Sequence[stores.Entry], bytes | None]:
+    """What a store holds, from its index or without one; its index's checksum."""
+    index = files.read("index.sha256")
     try:
-        return stores.Store.open(files.path).entries, True
+        return stores.Store.open(files.path).entries, index
     except stores.StoreError:  # New, or its writing was cut off.
         keys = files.list("recordings/", suffix="/recording.json")
         rows = zip(keys, files.read_many(keys), strict=True)
@@ -125,7 +134,7 @@ def _stored(files: store_layout.Files) -> tuple[Sequence[stores.Entry], bool]:
             for key, row in rows
             if row  # Deleted since it was listed.
         ]
-        return entries, False
+        return entries, None
 
 
 def _entry_of(

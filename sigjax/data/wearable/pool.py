@@ -26,7 +26,7 @@ WORKER_GB = 0.9
 _CONTEXT = mp.get_context("spawn")
 # Arithmetic libraries start a thread per core unless told otherwise: N workers of N
 # threads get in each other's way.
-_ONE_THREAD = (
+ONE_THREAD = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
@@ -138,18 +138,16 @@ class _Pool:
                     kind, value = "died", self._bury(worker)
                 if kind == "raised":
                     raise value
+                if kind == "died" and waiting:
+                    self._workers.append(_Worker(self._function))
+                elif waiting:
+                    worker.ready, worker.job = True, waiting.popleft()
+                    # One that dies just now is found dead in the next round.
+                    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                        worker.pipe.send(worker.job)
                 if job is not None:
                     missing -= 1
                     yield Died(job, value) if kind == "died" else value
-                if not waiting:
-                    continue
-                if kind == "died":
-                    self._workers.append(_Worker(self._function))
-                    continue
-                worker.ready, worker.job = True, waiting.popleft()
-                # One that dies just now is found dead in the next round.
-                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                    worker.pipe.send(worker.job)
 
     def _bury(self, worker: _Worker) -> str:
         """Takes out a dead worker; returns how it died."""
@@ -213,8 +211,8 @@ def _die_with_parent() -> None:
 @contextlib.contextmanager
 def single_threaded() -> Iterator[None]:
     """Arithmetic libraries of processes started herein use one thread."""
-    before = {name: os.environ.get(name) for name in _ONE_THREAD}
-    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
+    os.environ.update(dict.fromkeys(ONE_THREAD, "1"))
     try:
         yield
     finally:
