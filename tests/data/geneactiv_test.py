@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import gzip
+import tracemalloc
 
 import hypothesis
 import numpy as np
@@ -381,14 +382,15 @@ def test_a_page_cut_off_by_the_end_is_truncated():
         assert recording.quality["samples"] == 600
 
 
-def test_junk_between_pages_is_passed_over():
-    """Even when it is longer than a pass, and holds what looks like pages."""
+@pytest.mark.parametrize("before_pass_ends", [0, 1, 7, 12, 13])
+def test_junk_between_pages_is_passed_over(before_pass_ends):
+    """Longer than a pass, in what looks like a page, up to a marker that is cut."""
     first, second = _pages(2)
-    junk = "-" * 3_000_000 + "Sequence Number:7" + "\0" * 10
-    raw = _header() + first.text() + junk + second.text()
-    recording = read_geneactiv(raw.encode())
+    text = _header() + first.text() + "Sequence Number:7" + "\0" * 10
+    text = text.ljust((1 << 16) + (2 << 20) - before_pass_ends, "-") + second.text()
+    recording = read_geneactiv(text.encode())
     assert recording.quality["samples"] == 600
-    assert _bad(recording)["bad_marker"] == 1
+    assert _bad(recording) == {"bad_blocks": 1, "bad_marker": 1}
 
 
 # ------------------------------------------------------------------------ breaks
@@ -530,3 +532,15 @@ def test_fuzz_shuffled_and_duplicated_pages(order):
     starts = [number for segment in recording.segments for number in [segment.start]]
     firsts = [n for at, n in enumerate(order) if at == 0 or order[at - 1] != n - 1]
     np.testing.assert_allclose(starts, [_seconds(_START) + 3.0 * n for n in firsts])
+
+
+def test_memory_follows_the_file_not_its_claims():
+    raw = _header(Number_of_Pages="2000000000").encode() + b"".join(_TEXTS)
+    tracemalloc.start()
+    recording = _read_any(raw + b"Recorded Data" * 10_000 + b"0" * 1_000_000)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert recording is not None
+    assert recording.quality["samples"] == 1_800
+    assert recording.quality["bad_blocks"] == 10_000
+    assert peak < 20e6

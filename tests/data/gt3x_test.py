@@ -10,6 +10,7 @@ import io
 import json
 import operator
 import struct
+import tracemalloc
 import zipfile
 
 import hypothesis
@@ -379,6 +380,13 @@ def test_a_clock_that_was_set_back():
     assert [s.start for s in recording.segments] == [_START, _START]
 
 
+def test_tiny_records_of_one_second_do_not_share_an_anchor():
+    log = [_activity(_ACTIVITY2, _START, np.full((1, 3), n, np.int16)) for n in (1, 2)]
+    recording = read_gt3x(_archive(log_bin=b"".join(log)))
+    assert _breaks(recording) == {"breaks_clock": 1}
+    assert [s.start for s in recording.segments] == [_START, _START]
+
+
 # ----------------------------------------------------------------------- bad records
 
 
@@ -504,6 +512,20 @@ def test_old_firmware_wrote_zeros_while_asleep():
     np.testing.assert_array_equal(before.counts, counts[:90])
     np.testing.assert_array_equal(after.counts, counts[150:290])
     assert after.start == pytest.approx(_START + 5)
+
+
+def test_damage_to_old_firmware_s_samples_is_reported():
+    counts = _counts(100).reshape(-1, 3)
+    packed = _packed(counts)
+    recording = read_gt3x(_archive(_old_info(), activity_bin=packed + b"\1\2"))
+    assert _bad(recording) == {"bad_blocks": 1, "bad_truncated": 1}
+    np.testing.assert_array_equal(_samples(recording), counts)
+    # Such files have no checksum but the archive's.
+    raw = bytearray(_zip(info_txt=_old_info(), activity_bin=packed))
+    raw[raw.index(packed) + 5_000] ^= 1
+    recording = read_gt3x(bytes(raw))
+    assert _bad(recording) == {"bad_compression": 1}
+    assert recording.quality["samples"] == len(counts)
 
 
 def test_old_firmware_that_recorded_nothing():
@@ -668,3 +690,17 @@ def test_fuzz_shuffled_and_duplicated_records(order):
     times = [struct.unpack_from("<I", record, 2)[0] for record in chosen]
     broken = sum(b != a + 1 for a, b in zip(times, times[1:], strict=False))
     assert sum(_breaks(recording).values()) == broken
+
+
+def test_memory_follows_the_file_not_its_claims():
+    raw = bytearray(_archive(log_bin=_LOG))
+    directory = raw.rindex(b"PK\1\2")
+    # The archive's directory says that log.bin unpacks to almost 4 GiB.
+    raw[directory + 24 : directory + 28] = struct.pack("<I", 0xFFFF_FFF0)
+    tracemalloc.start()
+    recording = _read_any(bytes(raw))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert recording is not None
+    assert recording.quality["samples"] == 300
+    assert peak < 20e6
