@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import platform
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -81,16 +82,22 @@ def report(
 ) -> None:
     """Prints each line as it comes and the smallest ratio last; appends all to `out`.
 
+    A figure without a peer has the ratio None.
+
     Raises:
       ValueError: There are no lines.
     """
-    smallest: Mapping[str, Any] = {}
+    compared, empty = [], True
     for line in lines:
         _emit(line, out)
-        smallest = min(smallest or line, line, key=lambda some: some["ratio"])
-    if not smallest:
+        empty = False
+        if line["ratio"] is not None:
+            compared.append(line)
+    if empty:
         raise ValueError("a benchmark without cases has nothing to report")
-    _emit({**smallest, "smallest": True}, out)
+    if compared:
+        smallest = min(compared, key=lambda line: line["ratio"])
+        _emit({**smallest, "smallest": True}, out)
 
 
 def run(
@@ -113,6 +120,16 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     flags.add_argument("--out", help="file to append the JSON lines to")
     flags.add_argument("--repeats", type=int, default=5, help="turns of each side")
     return flags
+
+
+def cpu() -> str:
+    """Name of the processor."""
+    info = pathlib.Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.machine()
 
 
 def _emit(line: Mapping[str, Any], out: str | pathlib.Path | None) -> None:

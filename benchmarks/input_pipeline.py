@@ -20,7 +20,6 @@ import collections
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 import tempfile
@@ -90,7 +89,7 @@ def measure_case(path: str, case: str, *, repeats: int) -> dict:
             unit="crops/s",
             work=batch_size * batches,
         ),
-        device=f"cpu:{_cpu()} x{cores}",
+        device=f"cpu:{harness.cpu()} x{cores}",
         repeats=repeats,
     )
     crop_mb = source.samples * 3 * 2 / 1e6
@@ -218,15 +217,6 @@ def _wrist(*, seed: int) -> np.ndarray:
 
 def _files(path: str) -> list[pathlib.Path]:
     return [file for file in pathlib.Path(path).rglob("*") if file.is_file()]
-
-
-def _cpu() -> str:
-    info = pathlib.Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.machine()
 
 
 if __name__ == "__main__":
