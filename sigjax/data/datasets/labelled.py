@@ -55,7 +55,7 @@ class LabelledBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
     # TFDS would look for it with a package (importlib_resources) that it does not
     # require, only to find checksums of downloads, of which there are none.
     code_path = epath.Path(__file__)
-    # Files among the raw ones that are no recordings.
+    # Tables beside the recordings: not worth a word for not being one.
     BESIDE: tuple[str, ...] = ()
 
     def __init__(
@@ -109,7 +109,7 @@ class LabelledBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
         if settings is None:
             raise DatasetError(f"{self.name}: building a set needs settings")
         found, others = formats.find_recordings(settings.input, settings.options)
-        jobs = _jobs([p for p in found if p.name not in self.BESIDE], settings)
+        jobs = _jobs(found, settings)
         metadata = self.metadata
         metadata.clear()
         metadata.update(
