@@ -206,7 +206,7 @@ def test_a_device_that_starts_again_gives_two_segments_and_the_gap(
     recording = read_cwa(raw + _later(raw, shift))
     first, second = recording.segments
     assert recording.quality["bad_blocks"] == 0
-    assert recording.quality["breaks_sequence"] == 1
+    assert recording.quality["breaks_restart"] == 1
     for segment in (first, second):
         np.testing.assert_array_equal(segment.counts, whole.counts)
         np.testing.assert_array_equal(segment.anchor_index, whole.anchor_index)

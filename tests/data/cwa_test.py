@@ -302,7 +302,7 @@ def test_lost_samples_after_a_restart_are_a_gap(tmp_path):
     truth = _acceleration(20_000)
     stop = Interruption(block=50, lost_s=40.0)
     recording = read_cwa(_stored(truth, _ax3(), tmp_path, interruptions=[stop]))
-    assert recording.quality["breaks_sequence"] == 1
+    assert recording.quality["breaks_restart"] == 1
     first, second = recording.segments
     lost = round(40.0 * _RATE)
     kept = np.concatenate([np.arange(6_000), np.arange(6_000 + lost, 20_000)])
@@ -317,7 +317,7 @@ def test_lost_samples_after_a_restart_are_a_gap(tmp_path):
     ("stop", "reason"),
     [
         (Interruption(block=20, new_session=True), "session"),
-        (Interruption(block=20), "sequence"),
+        (Interruption(block=20), "restart"),
         (Interruption(block=20, lost_s=0.5, restart_sequence=False), "clock"),
         (Interruption(block=20, clock_shift_s=1.0, restart_sequence=False), "clock"),
         (Interruption(block=20, clock_shift_s=-3600, restart_sequence=False), "clock"),

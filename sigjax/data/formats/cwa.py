@@ -20,7 +20,7 @@ from sigjax.data.formats.source import Source, Stream
 from sigjax.data.recording import Channel, FormatError, Recording, Segment
 
 # Blocks that do not follow their predecessor, by the first reason that applies.
-_BREAKS = ("session", "sequence", "format", "clock")
+_BREAKS = ("session", "restart", "sequence", "format", "clock")
 
 # How far the time between two anchors may be from the nominal rate. Devices run up
 # to 2.5 % off, and single anchors jitter by up to 15 ms in real files. 5 % + 0.1 s
@@ -244,6 +244,8 @@ def _break_points(
     scale = _scale(meta)
     differs = {
         "session": np.diff(meta["session_id"].astype(np.int64)) != 0,
+        # The device numbers its blocks from 0 again when it is plugged in.
+        "restart": np.diff(meta["sequence"].astype(np.int64)) < 0,
         "sequence": np.diff(meta["sequence"].astype(np.int64)) != 1,
         "format": (np.diff(meta["axes_bps"].astype(np.int64)) != 0)
         | (np.diff(meta["rate_code"].astype(np.int64)) != 0)

@@ -44,8 +44,7 @@ class Row:
       bad_blocks: Those of them that failed a check and were left out.
       gaps: Times without samples, bridged by preparation or kept as gaps.
       restarts: Times that the device began anew within the file: a new session, or
-        block numbers that start again. Of a reader that does not tell these from
-        lost blocks, the breaks in the numbering beyond one for every bad block.
+        block numbers that start again.
       clock_set_back: Times that the clock went backwards within the file.
       calibration_method: `"van_hees"`, `"actipy"` or `"none"`.
       calibration_ok: Whether the recording counts as calibrated.
@@ -196,9 +195,6 @@ def _of_entry(entry: layout.Entry) -> Row:
     detail = None
     if not entry.segments:
         detail = _text(quality.get("status", "no segment")).removeprefix("dropped: ")
-    restarts = reader.get("breaks_restart")
-    if restarts is None and reader.get("breaks_sequence") is not None:
-        restarts = max(reader["breaks_sequence"] - reader.get("bad_blocks", 0), 0)
     return Row(
         file=_text(entry.source),
         name=_text(entry.name),
@@ -214,7 +210,7 @@ def _of_entry(entry: layout.Entry) -> Row:
         blocks=reader.get("blocks"),
         bad_blocks=reader.get("bad_blocks"),
         gaps=_sum(quality.get("gaps_bridged"), quality.get("gaps_kept")),
-        restarts=_sum(reader.get("breaks_session"), restarts),
+        restarts=_sum(reader.get("breaks_session"), reader.get("breaks_restart")),
         clock_set_back=quality.get("clock_set_back"),
         calibration_method=calibration.get("method"),
         calibration_ok=calibration.get("ok"),
