@@ -144,7 +144,9 @@ def _decode_run(blocks: np.ndarray, out: np.ndarray) -> None:
     raw = blocks.view(np.uint8).reshape(-1, layout.BLOCK_BYTES)
     payload = raw[:, 30 : 30 + layout.PAYLOAD_BYTES]
     if int(blocks["axes_bps"][0]) & 15 == 0:
-        words = np.ascontiguousarray(payload[:, : 4 * count]).view("<u4")
+        # Copied even where one block alone is contiguous: it is read-only, and for
+        # that the loop would be compiled once more.
+        words = payload[:, : 4 * count].copy().view("<u4")
         _unpack(words.reshape(-1), out)
         return
     samples = np.ascontiguousarray(payload[:, : 2 * axes * count]).view("<i2")
