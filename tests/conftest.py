@@ -27,6 +27,7 @@ def real_data() -> pathlib.Path:
 _EXPECTED_SKIPS = (
     "real recordings not found",
     "parity needs PyTorch",
+    "preparation on Beam needs apache_beam",
     "mounting a small tmpfs is not",
 )
 _unexpected: list[str] = []

@@ -46,7 +46,7 @@ def _wait(condition, seconds=60):
 
 
 def test_every_job_is_done_once_and_no_process_stays(tmp_path):
-    jobs = _jobs(tmp_path, *["work"] * 20)
+    jobs = _jobs(tmp_path, "meet", "meet", *["work"] * 18)
     assert sorted(pool.run(act, jobs, workers=2)) == list(range(20))
     assert len(list(tmp_path.iterdir())) == 20
     pids = _pids(tmp_path)
