@@ -5,31 +5,25 @@ A `.gt3x` file is a zip archive. `info.txt` describes the device; the samples li
 firmware up to 2.5.0 (NHANES 2011-2014), in `activity.bin`, without either.
 """
 
-import contextlib
-import copy
 import dataclasses
 import math
-import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from etils import epath
 
 from sigjax.data.formats import gt3x_layout as layout
 from sigjax.data.formats.blocks import Samples, Stretch, Timeline, cut
+from sigjax.data.formats.gt3x_archive import Archive
 from sigjax.data.formats.gt3x_records import REASONS, Records, read_records
 from sigjax.data.formats.options import DEFAULT, ReadOptions
-from sigjax.data.formats.source import Source, Stream
+from sigjax.data.formats.source import Source
 from sigjax.data.recording import Channel, FormatError, Recording, Segment
 
-_INFO_LIMIT = 1 << 20  # real ones have less than 1 kB
 _EARLIEST = 946_684_800  # 2000-01-01
-_DAMAGE = (EOFError, OSError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 # Sleep begins and ends within whole seconds; its event may come a little late.
 _SLEEP_SLACK_S = 5
-# Deflate gives 2 to 20 times less; pages that are not written cost nothing.
-_MOST_RATIO = 16
 _PASS_BYTES = 9 << 16  # nine bytes are two samples
 
 
@@ -71,61 +65,11 @@ def read_gt3x(
     """
     source = Source(source, name)
     with source.open_seekable() as raw:
-        archive = _Archive(raw, source.name)
+        archive = Archive(raw, source.name)
         info = layout.parse_info(archive.read("info.txt"), source.name)
         if archive.has("log.bin"):
             return _read_log(archive, info, options)
         return _read_activity(archive, info, options)
-
-
-class _Archive:
-    """The members of a `.gt3x` file."""
-
-    def __init__(self, raw, name: str):
-        self.name = name
-        try:
-            self._zip = zipfile.ZipFile(raw)
-            members = self._zip.infolist()
-        except (*_DAMAGE, ValueError, RuntimeError) as error:
-            raise FormatError(
-                f"{name}: not a .gt3x file, or cut off: {error}; copy it again"
-            ) from error
-        self._members = {m.filename.rpartition("/")[2].lower(): m for m in members}
-
-    def has(self, member: str) -> bool:
-        return member in self._members
-
-    def size(self, member: str) -> int:
-        """Most bytes to expect, whatever the archive claims."""
-        found = self._members[member]
-        return min(found.file_size, _MOST_RATIO * found.compress_size)
-
-    def checksum(self, member: str) -> int:
-        return self._members[member].CRC
-
-    @contextlib.contextmanager
-    def open(self, member: str) -> Iterator[Stream]:
-        if member not in self._members:
-            found = ", ".join(sorted(self._members)) or "nothing"
-            raise FormatError(
-                f"{self.name}: a .gt3x file holds {member}, this one holds {found}"
-            )
-        # Without its checksum, a damaged member is read up to its end; the records
-        # in it tell which of them are damaged.
-        found = copy.copy(self._members[member])
-        del found.CRC
-        try:
-            handle = self._zip.open(found)
-        except (*_DAMAGE, ValueError, RuntimeError) as error:
-            raise FormatError(
-                f"{self.name}: cannot unpack {member}: {error}; copy the file again"
-            ) from error
-        with Stream(handle, packed=True) as stream:
-            yield stream
-
-    def read(self, member: str) -> bytes:
-        with self.open(member) as stream:
-            return stream.read(_INFO_LIMIT)
 
 
 # ------------------------------------------------------------------- new firmware
@@ -224,7 +168,7 @@ def _count_bad(quality: dict[str, int], reason: str, count: int) -> None:
         quality[key] += count
 
 
-def _read_log(archive: _Archive, info: layout.Info, options: ReadOptions) -> Recording:
+def _read_log(archive: Archive, info: layout.Info, options: ReadOptions) -> Recording:
     quality = dict.fromkeys(["blocks", "bad_blocks", "samples"], 0)
     quality |= {f"bad_{reason}": 0 for reason in (*REASONS, "size", "date", "empty")}
     quality |= {"breaks_idle_sleep": 0, "breaks_clock": 0}
@@ -301,7 +245,7 @@ def _segment(
 
 
 def _recording(
-    archive: _Archive,
+    archive: Archive,
     info: layout.Info,
     segments: Sequence[Segment],
     quality: dict[str, int],
@@ -324,7 +268,7 @@ def _recording(
 
 
 def _read_activity(
-    archive: _Archive, info: layout.Info, options: ReadOptions
+    archive: Archive, info: layout.Info, options: ReadOptions
 ) -> Recording:
     """Reads samples that have no clock but the start and the rate."""
     if math.isnan(info.start) or math.isnan(info.counts_per_g):
@@ -383,7 +327,7 @@ def _awake(counts: np.ndarray, second: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in zip(lows, highs, strict=True) if b > a]
 
 
-def _unpack_activity(archive: _Archive, quality: dict[str, int]) -> np.ndarray:
+def _unpack_activity(archive: Archive, quality: dict[str, int]) -> np.ndarray:
     checksum, tail = 0, b""
     with archive.open("activity.bin") as stream:
         samples = Samples(archive.size("activity.bin") * 2 // 9)
