@@ -176,6 +176,7 @@ def test_more_decimals():
         (b"", "not an ActiGraph CSV"),
         ("\n".join(_header()[:7]).encode(), "10 rows of header"),
         (_file(["1,2,3"], start="31/31/2016"), "does not fit the date format"),
+        (_file(["1,2,3"], date="M/M/yyyy"), "does not fit the date format"),
         (_file(["1,2,3"], rate="", epoch="00:01:00"), "60-s activity counts"),
         (_file(["1,2,3"], rate="at 0 Hz"), "activity counts"),
         (_file(["1,2,3,4,5"], names=""), "expected X, Y and Z"),

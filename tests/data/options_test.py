@@ -38,6 +38,8 @@ def test_a_layout_as_flags_give_it():
         ("x=a,y=b,z=c,rate_hz=inf", "rate_hz"),
         ("x=a,y=b,z=c,rate_hz=5,unit=G", "unit='G': one of"),
         ("x=a,y=b,z=c,time=t,time_unit=min", "time_unit='min'"),
+        ("x=a,y=b,z=c,time=t,time_unit=%m %m", "time_unit='%m %m'"),
+        ("x=a,y=b,z=c,time=t,time_unit=%Q", "time_unit='%Q'"),
         ("x=a,y=b,z=c,rate_hz=5,has_names=yes", "has_names='yes' must be true or"),
         ("x=a,y=b,z=c,rate_hz=5,delimiter=ab", "one ASCII character, or tab"),
         ("x=a,y=b,z=c,rate_hz=5,delimiter=§", "one ASCII character, or tab"),

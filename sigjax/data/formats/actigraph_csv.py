@@ -117,7 +117,7 @@ def _start(date: str, time: str, date_format: str, name: str) -> datetime.dateti
             return datetime.datetime.strptime(
                 f"{date} {time}", f"{_strptime(date_format)} {time_format}"
             )
-        except ValueError:
+        except (ValueError, re.error):  # The latter where a part comes twice.
             continue
     raise FormatError(
         f"{name}: start {date!r} {time!r} does not fit the date format {date_format!r}"

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import math
+import re
 import zoneinfo
 from collections.abc import Mapping
 from typing import Any
@@ -56,12 +57,8 @@ class CsvLayout:
         """Refuses layouts that no table can have."""
         if self.unit not in UNITS_IN_G:
             raise ValueError(f"csv unit={self.unit!r}: one of {tuple(UNITS_IN_G)}")
-        known = self.time_unit in TIME_UNITS_S or self.time_unit == "iso"
-        if not known and "%" not in self.time_unit:
-            raise ValueError(
-                f"csv time_unit={self.time_unit!r}: one of {tuple(TIME_UNITS_S)}, 'iso'"
-                " or a strptime pattern"
-            )
+        if self.time_unit not in TIME_UNITS_S and self.time_unit != "iso":
+            _check_pattern(self.time_unit)
         if len({self.x, self.y, self.z}) < 3:
             raise ValueError("csv: x, y and z must be three columns")
         if not self.time and not self.rate_hz > 0:
@@ -112,6 +109,20 @@ class CsvLayout:
         if missing:
             raise ValueError(f"csv layout: name the columns of {', '.join(missing)}")
         return cls(**given)
+
+
+def _check_pattern(time_unit: str) -> None:
+    moment = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)
+    try:
+        datetime.datetime.strptime(moment.strftime(time_unit), time_unit)
+        fits = "%" in time_unit
+    except (ValueError, re.error):  # The latter where a part comes twice.
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"csv time_unit={time_unit!r}: one of {tuple(TIME_UNITS_S)}, 'iso' or a"
+            " strptime pattern"
+        )
 
 
 def _check_start(start: str) -> None:
