@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import os
 import pathlib
 import pickle
 
@@ -13,7 +14,7 @@ from etils import epath
 from sigjax.data import formats
 from sigjax.data import recording as rec
 from sigjax.data import store as stores
-from sigjax.data.wearable import batch, jobs, names, prepare
+from sigjax.data.wearable import batch, jobs, lock, names, plan, prepare
 
 CONFIG = dataclasses.replace(
     prepare.PRESETS["paper"], on_calibration_failure="keep", min_wear_h=0.01
@@ -192,3 +193,178 @@ def test_prepare_file_can_go_to_another_process(tmp_path):
     job = functools.partial(jobs.prepare_file, path, CONFIG, name="x")
     prepared = pickle.loads(pickle.dumps(job))()
     assert prepared.name == "x" and prepared.segments
+
+
+def _failures(store):
+    folder = pathlib.Path(store) / "failures"
+    rows = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
+    assert [f"{row['name']}.json" for row in rows] == sorted(
+        path.name for path in folder.glob("*.json")
+    )
+    return {row["source"]: row for row in rows}
+
+
+def test_every_file_ends_in_one_way(tmp_path):
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    write_e4(raw / "S01" / "ACC.csv")
+    write_e4(raw / "S02" / "ACC.csv", seconds=10)
+    (raw / "broken.cwa").write_bytes(b"MD")
+    (raw / "notes.csv").write_text("some,text\n")
+    for already in (0, 2):
+        report = _prepare(raw, store)
+        ends = (report.used, *map(len, (report.dropped, report.unreadable)))
+        assert ends == (1, 1, 1) and len(report.unsupported) == 1
+        assert report.found == sum(ends) == 3
+        assert report.files == 4 == sum(1 for p in raw.rglob("*") if p.is_file())
+        assert report.already_there == already
+        failures = _failures(store)
+        assert {row["status"] for row in failures.values()} == {
+            "unreadable",
+            "unsupported",
+        }
+        # The store says the same of every file, whichever run it came with.
+        entries = _entries(store).values()
+        sources = [entry.source for entry in entries] + list(failures)
+        assert sorted(sources) == sorted(str(p) for p in raw.rglob("*") if p.is_file())
+    for entry in entries:
+        assert entry.quality["seconds"] > 0
+        path = pathlib.Path(entry.source)
+        assert entry.quality["bytes"] == path.stat().st_size
+        assert entry.quality["fingerprint"] == jobs.fingerprint(path)
+
+
+def test_a_failure_goes_when_the_file_can_be_read(tmp_path):
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    write_e4(raw / "S01" / "ACC.csv")
+    good = (raw / "S01" / "ACC.csv").read_text()
+    (raw / "S02").mkdir()
+    (raw / "S02" / "ACC.csv").write_text("some,text\n")
+    assert len(_prepare(raw, store).unsupported) == 1
+    assert len(_failures(store)) == 1
+    (raw / "S02" / "ACC.csv").write_text(good.replace("1644226061", "1644226062"))
+    report = _prepare(raw, store)
+    assert (report.used, report.unsupported) == (2, ())
+    assert _failures(store) == {}
+
+
+def test_failures_of_the_same_name_are_all_kept(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.cwa").write_bytes(folder.encode())
+        with pytest.raises(batch.NothingPreparedError):
+            _prepare(tmp_path / folder, tmp_path / "store")
+    assert len(_failures(tmp_path / "store")) == 2
+
+
+def test_what_is_there_is_not_even_opened(tmp_path, monkeypatch):
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    for number in range(3):
+        write_e4(raw / f"S{number}" / "ACC.csv", seed=number)
+    first = _prepare(raw, store)
+    index = (store / "index.jsonl").stat().st_mtime_ns
+    monkeypatch.setattr(jobs, "fingerprint", None)
+    second = _prepare(raw, store)
+    assert (second.prepared, second.already_there, second.used) == (0, 3, 3)
+    assert second.hours == first.hours
+    assert (store / "index.jsonl").stat().st_mtime_ns == index
+
+
+def test_a_changed_file_replaces_what_it_gave_before(tmp_path):
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    write_e4(raw / "S01" / "ACC.csv", seconds=60)
+    before = _prepare(raw, store)
+    write_e4(raw / "S01" / "ACC.csv", seconds=120)
+    after = _prepare(raw, store)
+    assert (after.prepared, after.already_there, after.segments) == (1, 0, 1)
+    assert after.hours["recorded"] == pytest.approx(2 * before.hours["recorded"], 0.01)
+
+
+def test_a_moved_or_touched_file_is_known(tmp_path):
+    write_e4(tmp_path / "raw" / "S01" / "ACC.csv")
+    _prepare(tmp_path / "raw", tmp_path / "store", root=tmp_path / "raw")
+    (tmp_path / "raw").rename(tmp_path / "moved")
+    os.utime(tmp_path / "moved" / "S01" / "ACC.csv", (1, 1))
+    report = _prepare(tmp_path / "moved", tmp_path / "store", root=tmp_path / "moved")
+    assert (report.already_there, report.prepared, report.segments) == (1, 0, 1)
+
+
+def test_a_file_found_later_does_not_rename_another(tmp_path):
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    write_e4(raw / "b" / "c" / "ACC.csv")
+    _prepare(raw, store, root=raw)
+    write_e4(raw / "a", seed=1).rename(raw / "b_c_ACC.csv")
+    write_e4(raw / "b_c" / "ACC.csv", seed=2)
+    report = _prepare(raw, store, root=raw)
+    assert report.already_there == 1
+    assert report.used == report.segments == len(_entries(store))
+
+
+def test_relative_paths_of_two_places_are_two_files(tmp_path, monkeypatch):
+    for folder, seconds in (("one", 60), ("two", 90)):
+        write_e4(tmp_path / folder / "ACC.csv", seconds=seconds)
+        monkeypatch.chdir(tmp_path / folder)
+        report = batch.prepare_files(["ACC.csv"], tmp_path / "store", CONFIG)
+    assert report.segments == 2
+    assert {e.source for e in _entries(tmp_path / "store").values()} == {
+        str(tmp_path / "one" / "ACC.csv"),
+        str(tmp_path / "two" / "ACC.csv"),
+    }
+
+
+def test_a_store_read_otherwise_is_refused(tmp_path):
+    write_e4(tmp_path / "raw" / "ACC.csv")
+    _prepare(tmp_path / "raw", tmp_path / "store")
+    options = formats.ReadOptions(tz="Europe/London")
+    with pytest.raises(stores.StoreError, match="tz is '' there, 'Europe/London' here"):
+        _prepare(tmp_path / "raw", tmp_path / "store", options=options)
+
+
+def test_other_persons_than_the_stores_are_refused(tmp_path):
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    write_e4(raw / "anna_left" / "ACC.csv")
+    assert _prepare(raw, store).persons == 1
+    regex = r"(?P<person>[a-z]+)_left"
+    with pytest.raises(stores.StoreError, match="'anna_left'.*'anna'"):
+        _prepare(raw, store, person_regex=regex)
+    assert _prepare(raw, store, person_regex=r"(?P<person>[a-z]+_left)").used == 1
+
+
+def test_a_store_that_cannot_be_written_ends_the_run(tmp_path, monkeypatch):
+    write_e4(tmp_path / "raw" / "S01" / "ACC.csv")
+
+    def full(*_):
+        raise ValueError("no space left")
+
+    monkeypatch.setattr(stores.StoreWriter, "write", full)
+    with pytest.raises(ValueError, match="no space left"):
+        _prepare(tmp_path / "raw", tmp_path / "store")
+    assert not (tmp_path / "store" / "failures").exists()
+
+
+def test_files_that_a_runner_leaves_undone_are_an_error(tmp_path):
+    write_e4(tmp_path / "raw" / "S01" / "ACC.csv")
+    with pytest.raises(stores.StoreError, match="1 files were not done.*ACC.csv"):
+        _prepare(tmp_path / "raw", tmp_path / "store", runner=lambda *_: ())
+
+
+def test_a_store_in_use_is_refused_and_planning_writes_nothing(tmp_path):
+    write_e4(tmp_path / "raw" / "S01" / "ACC.csv")
+    with lock.only_writer(tmp_path / "store"):
+        with pytest.raises(stores.StoreError, match="another preparation"):
+            _prepare(tmp_path / "raw", tmp_path / "store")
+    assert _prepare(tmp_path / "raw", tmp_path / "store").used == 1
+    settings = jobs.Settings(store=str(tmp_path / "new"), config=CONFIG)
+    todo = plan.make_plan(formats.find_recordings(tmp_path / "raw")[0], settings)
+    assert len(todo.jobs) == 1 and todo.bytes > 0
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_store_named_by_url(tmp_path):
+    """Every access goes through what buckets are reached with, too."""
+    write_e4(tmp_path / "raw" / "S01" / "ACC.csv")
+    url = f"file://{tmp_path}/store"
+    assert _prepare(tmp_path / "raw", url).used == 1
+    assert _prepare(tmp_path / "raw", url).already_there == 1
+    assert (
+        stores.Store.open(url).entries == stores.Store.open(tmp_path / "store").entries
+    )

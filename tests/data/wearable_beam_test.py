@@ -1,12 +1,15 @@
 """Preparation on Beam's DirectRunner gives what one process gives."""
 
+import argparse
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
 import pytest
 
+import launch.prepare
 from sigjax.data import formats
 from sigjax.data import store as stores
 from sigjax.data.wearable import batch, jobs, plan
@@ -96,3 +99,16 @@ def test_what_remote_workers_cannot_see_is_refused(raw, tmp_path):
     with pytest.raises(Exception, match="sees no store at .*elsewhere"):
         beam.run(jobs.Process(settings), todo.jobs, DIRECT)
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_options_that_the_documentation_names_are_beams():
+    from apache_beam.options import pipeline_options
+
+    doc = launch.prepare.__doc__ or ""
+    named = set(re.findall(r"--\w{3,}", doc[doc.index("Many machines") :]))
+    named -= {"--input", "--output", "--beam", "--service_port"}
+    assert {"--runner", "--flink_master", "--sdk_container_image"} <= named
+    parser = argparse.ArgumentParser()
+    for options in pipeline_options.PipelineOptions.__subclasses__():
+        options._add_argparse_args(parser)
+    assert named <= set(parser._option_string_actions)

@@ -1,5 +1,6 @@
 """The command, as a user runs it."""
 
+import dataclasses
 import pathlib
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 from sigjax.data import store as stores
 from sigjax.data import synthetic
+from sigjax.data.wearable import prepare
 
 
 def _write_e4(path: pathlib.Path, minutes: int, start: int):
@@ -59,6 +61,10 @@ def test_a_folder_a_pattern_and_a_second_run(tmp_path):
         ({"input": "/no/such/folder"}, "/no/such/folder"),
         ({"min_wear_h": -1.0}, "must not be negative"),
         ({"person_regex": "S"}, "no group named person"),
+        ({"tz": "London"}, "no IANA time zone"),
+        ({"csv": "x=a"}, "name the columns of y, z"),
+        ({"interpolation": "none"}, "interpolation='none'"),
+        ({"stationary_sd_g": "none"}, "stationary_sd_g"),
     ],
 )
 def test_errors_end_the_program_with_a_reason(tmp_path, flags, message):
@@ -71,6 +77,39 @@ def test_errors_end_the_program_with_a_reason(tmp_path, flags, message):
     status, _, errors = _run(**settings | flags)
     assert status == 1
     assert message in errors and "Traceback" not in errors
+
+
+def test_every_constant_has_a_flag_and_stands_in_the_store(tmp_path):
+    _write_e4(tmp_path / "raw" / "S01" / "ACC.csv", 1, 1_644_226_061)
+    config = dataclasses.replace(
+        prepare.PRESETS["actipy"],
+        lowpass_hz=None,
+        lowpass_order=4,
+        rate_hz=25.0,
+        interpolation="linear",
+        calibration_temperature=False,
+        calibration_skip_constant=True,
+        nonwear_min=None,
+        min_wear_h=0.01,
+    )
+    shared = {"input": tmp_path / "raw", "output": tmp_path / "store"}
+    given = {
+        key: str(value).lower() for key, value in dataclasses.asdict(config).items()
+    }
+    status, printed, errors = _run(**shared, **given, dry_run=True)
+    assert status == 0, errors
+    assert "files to prepare                         1" in printed
+    assert "S01/ACC.csv -> S01_ACC" in printed
+    assert not (tmp_path / "store").exists()
+    status, _, errors = _run(**shared, **given, tz="Europe/London", workers=1)
+    assert status == 0, errors
+    store = stores.Store.open(tmp_path / "store")
+    expected = dataclasses.asdict(config)
+    read = {"tz": "Europe/London", "csv": None}
+    assert store.description == {**expected, "read": read}
+    assert store.rate_hz == 25.0
+    for name in ("report.html", "report.csv", "report.parquet", "report.json"):
+        assert (tmp_path / "store" / name).stat().st_size > 0
 
 
 def test_simulated_study_from_the_command_line(tmp_path):
