@@ -125,6 +125,30 @@ def test_a_cut_off_zip_cannot_be_unpacked(tmp_path, cwa):
         read_recording(path)
 
 
+@pytest.mark.parametrize("name", ["a.cwa.zip", "a.gt3x"])
+def test_a_zip_whose_directory_is_damaged(tmp_path, cwa, name):
+    """Byte by byte: never anything but a clear error, or what is there."""
+    path = tmp_path / name
+    whole = _zip(log_bin=cwa[:3_000], **({"info_txt": b""} if "gt3x" in name else {}))
+    start = whole.index(b"PK\1\2")
+    for at in range(start, len(whole)):
+        raw = bytearray(whole)
+        raw[at] ^= 0xFF
+        path.write_bytes(bytes(raw))
+        try:
+            read_recording(path)
+        except FormatError as error:
+            assert name in str(error)
+
+
+def test_a_zip_packed_in_another_way(tmp_path, cwa):
+    path = tmp_path / "a.cwa.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_BZIP2) as archive:
+        archive.writestr("a.cwa", cwa)
+    with pytest.raises(FormatError, match="neither by deflate nor stored"):
+        read_recording(path)
+
+
 def test_a_gz_that_is_none(tmp_path):
     path = tmp_path / "a.cwa.gz"
     path.write_bytes(b"MD" * 1_000)

@@ -548,9 +548,9 @@ def _zip(**members: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"", "not a .gt3x file"),
-        (b"PK\3\4" * 100, "not a .gt3x file"),
-        (_archive(log_bin=b"1")[:-30], "not a .gt3x file"),
+        (b"", "cannot unpack"),
+        (b"PK\3\4" * 100, "cannot unpack"),
+        (_archive(log_bin=b"1")[:-30], "cannot unpack"),
         (_zip(), "holds info.txt, this one holds nothing"),
         (_zip(log_bin=b""), "holds info.txt, this one holds log.bin"),
         (_archive(), "holds activity.bin, this one holds info.txt"),

@@ -3,15 +3,13 @@
 import contextlib
 import copy
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import IO
 
-from sigjax.data.formats.source import Stream
+from sigjax.data.formats.source import Stream, open_member, unpacking
 from sigjax.data.recording import FormatError
 
 _INFO_LIMIT = 1 << 20  # real ones have less than 1 kB
-_DAMAGE = (EOFError, OSError, zlib.error, zipfile.BadZipFile, NotImplementedError)
 # Deflate gives 2 to 20 times less; pages that are not written cost nothing.
 _MOST_RATIO = 16
 
@@ -30,13 +28,9 @@ class Archive:
           FormatError: If it is no zip archive.
         """
         self.name = name
-        try:
+        with unpacking(name):
             self._zip = zipfile.ZipFile(raw)
             members = self._zip.infolist()
-        except (*_DAMAGE, ValueError, RuntimeError) as error:
-            raise FormatError(
-                f"{name}: not a .gt3x file, or cut off: {error}; copy it again"
-            ) from error
         self._members = {m.filename.rpartition("/")[2].lower(): m for m in members}
 
     def has(self, member: str) -> bool:
@@ -68,12 +62,8 @@ class Archive:
         # in it tell which of them are damaged.
         found = copy.copy(self._members[member])
         del found.CRC
-        try:
-            handle = self._zip.open(found)
-        except (*_DAMAGE, ValueError, RuntimeError) as error:
-            raise FormatError(
-                f"{self.name}: cannot unpack {member}: {error}; copy the file again"
-            ) from error
+        with unpacking(f"{self.name}: {member}"):
+            handle = open_member(self._zip, found)
         with Stream(handle, packed=True) as stream:
             yield stream
 

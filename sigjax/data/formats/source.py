@@ -1,11 +1,14 @@
 """A device file as a stream of bytes, whatever it is packed in."""
 
+import contextlib
+import errno
 import gzip
 import io
 import tempfile
 import urllib.parse
 import zipfile
 import zlib
+from collections.abc import Iterator
 from typing import IO, Any
 
 from etils import epath
@@ -15,6 +18,33 @@ from sigjax.data.recording import FormatError
 _HEAD_BYTES = 4096
 _PACKED = (".gz", ".zip")
 _DAMAGE = (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile)
+
+
+@contextlib.contextmanager
+def unpacking(name: str) -> Iterator[None]:
+    """Turns what damage makes `zipfile` raise into a `FormatError` that names the file.
+
+    Errors of reading itself, such as a bucket that does not answer, stay what they are.
+    """
+    try:
+        yield
+    except (*_DAMAGE, OSError, NotImplementedError, RuntimeError, ValueError) as error:
+        # A damaged directory points to places before the file's beginning.
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        raise FormatError(f"{name}: cannot unpack: {error}; copy it again") from error
+
+
+def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """Opens a member of an archive.
+
+    Raises:
+      NotImplementedError: If it is packed otherwise than software for devices does;
+        the other methods have errors of their own.
+    """
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise NotImplementedError("packed neither by deflate nor stored")
+    return archive.open(member)
 
 
 class Source:
@@ -95,15 +125,11 @@ class Source:
         return file
 
     def _member(self, raw: IO[bytes]) -> IO[bytes]:
-        try:
+        with unpacking(self.name):
             archive = zipfile.ZipFile(raw)
             members = [m for m in archive.infolist() if not m.is_dir()]
             if len(members) == 1:
-                return archive.open(members[0])
-        except (*_DAMAGE, NotImplementedError, RuntimeError) as error:
-            raise FormatError(
-                f"{self.name}: cannot unpack: {error}; copy it again"
-            ) from error
+                return open_member(archive, members[0])
         raise FormatError(
             f"{self.name}: holds {len(members)} files; a packed recording is one file"
         )
