@@ -1,13 +1,12 @@
 """Labelled sets, opened: people, stretches of wear, label schemes and records."""
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import tensorflow_datasets as tfds
 from etils import epath
 
 from sigjax.data import splits
@@ -73,7 +72,7 @@ class LabelledSet:
       people: Those of whom there are records, and what is known of each.
       segments: Stretches of wear.
       metadata: All of it, as the builder wrote it.
-      fingerprint: Short hash of the metadata: equal means built alike.
+      fingerprint: Short hash of samples, labels and schemes: equal means the same data.
     """
 
     def __init__(self, path: epath.Path, metadata: Mapping[str, Any], source: Any):
@@ -88,8 +87,7 @@ class LabelledSet:
         self.schemes = (*metadata["schemes"], ANNOTATION)
         self.people = {n: p for n, p in metadata["people"].items() if p["records"]}
         self.segments = tuple(_segments(metadata, self.record_samples))
-        text = json.dumps(metadata, sort_keys=True).encode()
-        self.fingerprint = hashlib.sha256(text).hexdigest()[:16]
+        self.fingerprint = metadata["fingerprint"]
         self._source = source
 
     @classmethod
@@ -103,9 +101,6 @@ class LabelledSet:
           DatasetError: There is no finished set, there are several, or it is none of
             ours.
         """
-        # Takes half a second, and who only crops recordings needs none of it.
-        import tensorflow_datasets as tfds
-
         folder = _folder(epath.Path(path))
         builder = tfds.builder_from_directory(folder)
         metadata = dict(builder.info.metadata or {})

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -167,6 +168,17 @@ def test_workers_build_the_same_set(raw, built, tmp_path):
     for path in built.iterdir():
         if path.name != "dataset_info.json":
             assert (folder / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_the_fingerprint_is_of_data_and_not_of_places(raw, built, tmp_path):
+    before = labelled.LabelledSet.open(built).fingerprint
+    moved = tmp_path / "moved"
+    shutil.copytree(raw, moved)
+    folder, _ = build(moved, tmp_path / "a")
+    assert labelled.LabelledSet.open(folder).fingerprint == before
+    tiny_sets.write_person(moved / "P003.csv.gz", 4, 4.2)  # Other labels.
+    folder, _ = build(moved, tmp_path / "b")
+    assert labelled.LabelledSet.open(folder).fingerprint != before
 
 
 def test_a_finished_set_is_left_alone_unless_told(raw, tmp_path):

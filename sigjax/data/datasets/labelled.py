@@ -17,8 +17,10 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import hashlib
 import io
 import itertools
+import json
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -161,6 +163,7 @@ class _People:
                 yield split, [functools.partial(_numbered, rows)]
         if not order:
             raise DatasetError(self._nothing())
+        self.metadata["fingerprint"] = _fingerprint(self.metadata)
 
     def _note(self, recording: LabelledRecording) -> bool:
         """Lists a file in the metadata; returns whether it could be read."""
@@ -191,6 +194,9 @@ class _People:
                 "segment": number,
                 "start": segment.start,
                 "samples": len(segment.counts),
+                "digest": hashlib.blake2b(
+                    segment.counts.data, digest_size=8
+                ).hexdigest(),
                 "labels": timeline(segment.annotation, segment.purity),
             }
             for number, segment in enumerate(segments)
@@ -272,6 +278,13 @@ def described(settings: BuildSettings) -> dict[str, Any]:
     plain = dataclasses.asdict(settings)
     plain["options"]["channels"] = list(settings.options.channels)
     return plain
+
+
+def _fingerprint(metadata: dict[str, Any]) -> str:
+    """Of samples and labels alone, wherever the raw files were."""
+    keys = ("rate_hz", "annotations", "schemes", "segments")
+    text = json.dumps([metadata[key] for key in keys], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def _differences(before: Any, settings: BuildSettings) -> str:
