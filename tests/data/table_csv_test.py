@@ -98,14 +98,14 @@ def test_decimal_text_is_kept_exactly(unit, decimals, dtype, scale):
 def test_finer_decimals_and_floats_that_come_late(monkeypatch):
     monkeypatch.setattr(csv_rows, "_BLOCK_BYTES", 4096)
     monkeypatch.setattr(decimal_samples, "_CHUNK", 1000)
-    values = _random(3000, 2).clip(-3, 3)
-    values[2000:] = _random(1000, 4).clip(-3, 3)
-    raw = _csv(_START + np.arange(3000) / 50, values)
-    (segment,) = _read(raw).segments
+    values = _random(9000, 2).clip(-3, 3)
+    values[6000:] = _random(3000, 4).clip(-3, 3)
+    time = _START + np.arange(9000) / 50
+    (segment,) = _read(_csv(time, values)).segments
     assert (segment.counts.dtype, segment.scale) == (np.int16, 1e-4)
     np.testing.assert_array_equal(segment.counts, np.rint(values * 1e4))
-    values[2500, 1] = 0.12345678
-    (segment,) = _read(_csv(_START + np.arange(3000) / 50, values)).segments
+    values[8500, 1] = 0.12345678
+    (segment,) = _read(_csv(time, values)).segments
     assert segment.counts.dtype == np.float32
     np.testing.assert_array_equal(segment.counts, values.astype(np.float32))
 
@@ -136,7 +136,7 @@ def test_instants_are_utc(unit):
     (segment,) = recording.segments
     assert (recording.metadata["clock"], recording.utc_offset_s) == ("utc", 0.0)
     np.testing.assert_allclose(segment.time_at(np.arange(300)), seconds, atol=1e-6)
-    assert recording.nominal_rate_hz == pytest.approx(50, rel=1e-9)
+    assert recording.nominal_rate_hz == pytest.approx(50, rel=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,16 @@ def test_naive_times_are_local_without_a_zone(unit):
     assert recording.metadata["clock"] == "device-local"
     assert recording.utc_offset_s is None
     assert recording.segments[0].start == pytest.approx(_START, abs=1e-6)
+
+
+def test_times_that_name_an_offset_do_not_mix_with_others():
+    texts = _stamps("iso", _START + np.arange(100) / 50)
+    for odd in (texts[40].removesuffix("+00:00"), "2023-02-30T00:00:00Z", "24:00"):
+        rows = [*texts[:40], odd, *texts[41:]]
+        layout = CsvLayout(x="x", y="y", z="z", time="t")
+        recording = _read(_csv(rows, _random(100)), layout)
+        assert recording.quality["bad_time"] == recording.quality["bad_blocks"] == 1
+        assert recording.segments[0].start == pytest.approx(_START, abs=1e-6)
 
 
 def _wall(first: str, seconds: np.ndarray, tz: str) -> tuple[list[str], np.ndarray]:
@@ -224,7 +234,9 @@ def test_a_short_gap_is_not_stretched_over():
     np.testing.assert_allclose(segment.time_at(np.arange(1000)), time, atol=1e-4)
 
 
-def test_jitter_and_repeated_stamps_are_averaged():
+@pytest.mark.parametrize("block_bytes", [200, 1 << 22])
+def test_jitter_and_repeated_stamps_are_averaged(monkeypatch, block_bytes):
+    monkeypatch.setattr(csv_rows, "_BLOCK_BYTES", block_bytes)
     rng = np.random.default_rng(1)
     truth = _START + np.arange(5000) / 100
     late = (truth + rng.uniform(0, 0.03, 5000)).round(3)
@@ -302,6 +314,8 @@ def test_a_table_without_times(start, tz, expected, clock):
         (",1,2,3", "time"),
         ("soon,1,2,3", "time"),
         ("1e300,1,2,3", "time"),
+        ("1e13,1,2,3", "time"),
+        ("2023-11-14T22:13:20,1,2,3", "time"),
         ('{t},"1,2,3', "number"),
         ("x,y,z,t", "number"),
     ],

@@ -10,7 +10,7 @@ begins a new segment. A step back of more than 5 p is a clock that was set back 
 does so too. 5 p is four lost samples and more than the jitter of real watches (4 p).
 A step between 5 p and 1 s stays inside its segment, with an anchor on either side so
 that nothing is stretched over it: there rows were lost, unless those that follow it
-catch up, which their mean tells.
+catch up, which their mean tells. So it is where a row of the file could not be used.
 """
 
 import dataclasses
@@ -23,6 +23,7 @@ from sigjax.data.formats.wall_clock import Piece
 _GAP_S = 1.0
 _GAP_PERIODS = 5.0
 _ANCHOR_S = 1.0
+_LAG_ROWS = 256
 _SHORTEST_S = 1e-6  # A sample period; doubles of 1.7e9 s tell 0.2 us apart.
 
 
@@ -54,61 +55,80 @@ class RowClock:
         self._gap_s = self._jitter_s = np.inf
         self._shared = False
         self._per_anchor = 0
-        self._held = np.zeros(0)
-        self._rows, self._last = 0, np.nan
+        self._held = np.zeros(0), np.zeros(0, np.int64)
+        self._rows, self._last, self._position = 0, np.nan, -1
         self._short_gaps = 0
         self._breaks: list[np.ndarray] = []
         self._edges: list[np.ndarray] = []
         self._anchors: list[np.ndarray] = []
 
-    def add(self, time: np.ndarray) -> None:
-        """Adds the times of the next rows, float64 seconds, finite."""
-        time = np.concatenate([self._held, time])
-        if not np.isfinite(self._jitter_s):
-            self._settle(time)
-        # The rows of an anchor wait for the next block, so that no mean is of a few.
-        ready = max(len(time) - self._per_anchor, 0)
-        self._held = time[ready:]
-        self._take(time[:ready])
+    def add(self, time: np.ndarray, position: np.ndarray) -> None:
+        """Adds the next rows.
 
-    def _take(self, time: np.ndarray) -> None:
+        Args:
+          time: Float64 `[n]` seconds, finite.
+          position: Int64 `[n]`, their numbers in the file: where one is missing a row
+            could not be used, though its time passed.
+        """
+        time = np.concatenate([self._held[0], time])
+        position = np.concatenate([self._held[1], position])
+        if not np.isfinite(self._jitter_s):
+            self._settle(time, position)
+        # The rows of an anchor wait for the next block, so that no mean is of a few.
+        ready = len(time) - self._per_anchor
+        ready = ready if ready >= self._per_anchor else 0
+        self._held = time[ready:], position[ready:]
+        self._take(time[:ready], position[:ready])
+
+    def _take(self, time: np.ndarray, position: np.ndarray) -> None:
         if not len(time):
             return
         step = np.diff(time, prepend=self._last)
-        first = self._rows == 0
         broken = (step > self._gap_s) | (step < -self._jitter_s)
-        broken[0] |= first
+        broken[0] |= self._rows == 0
         hole = (np.abs(step) > self._jitter_s) & ~broken
         if self._shared:
             self._add_first_of_each(time, step, broken)
         else:
             self._short_gaps += int(hole.sum())
-            self._add_means(time, step, broken, hole)
+            hole |= (np.diff(position, prepend=self._position) != 1) & ~broken
+            self._add_means(time, broken, hole)
         at = np.flatnonzero(broken)
         self._breaks.append(at + self._rows)
         before = np.where(at > 0, time[at - 1], self._last)
         self._edges.append(np.stack([before, time[at]], axis=1))
         self._rows += len(time)
-        self._last = float(time[-1])
+        self._last, self._position = float(time[-1]), int(position[-1])
 
-    def _settle(self, time: np.ndarray) -> None:
+    def _settle(self, time: np.ndarray, position: np.ndarray) -> None:
         """Measures period and jitter in the first rows."""
         step = np.diff(time)
         forward = step[step > _SHORTEST_S]
         if not len(forward):
             return
         usual = float(np.median(forward))
-        counted = (step >= 0) & (step <= max(_GAP_S, 3 * usual))
-        if not self._period:
-            self._period = max(float(step[counted].mean()), _SHORTEST_S)
         self._shared = bool((step == 0).mean() > 0.5)
+        if self._shared:
+            steps = step[(step >= 0) & (step <= max(_GAP_S, 3 * usual))]
+        else:
+            # Over many rows, where jitter is small; the median leaves out gaps.
+            lag = max(min(_LAG_ROWS, len(step) // 2), 1)
+            whole = position[lag:] - position[:-lag] == lag
+            steps = ((time[lag:] - time[:-lag]) / lag)[whole]
+        if len(steps):
+            measured = np.mean(steps) if self._shared else np.median(steps)
+            self._period = max(float(measured), _SHORTEST_S)
+        elif not self._period:
+            self._period = usual
         self._jitter_s = _GAP_PERIODS * self._period
         self._gap_s = max(_GAP_S, self._jitter_s)
         self._per_anchor = max(round(_ANCHOR_S / self._period), 1)
         if self._shared:
             self._gap_s = max(self._gap_s, 1.5 * usual)
 
-    def _add_means(self, time, step, broken, hole) -> None:
+    def _add_means(
+        self, time: np.ndarray, broken: np.ndarray, hole: np.ndarray
+    ) -> None:
         # Runs without a break, each cut into equal parts of about a second.
         cut = broken | hole
         cut[0] = True
@@ -123,8 +143,8 @@ class RowClock:
         mean_time = time[start] + np.add.reduceat(time - time[0], start) / count
         mean_time -= time[start] - time[0]
         mean_row = self._rows + start + (count - 1) / 2
-        # Either side of a hole, from the means: single rows there are often late.
-        after = np.flatnonzero(hole[start])
+        # Either side of a hole or break from the means: single rows are often late.
+        after = np.flatnonzero((hole | broken)[start])
         before = after[after > 0] - 1
         half = (count - 1) / 2 * self._period
         rows = np.concatenate(
@@ -140,7 +160,9 @@ class RowClock:
         order = np.argsort(rows, kind="stable")
         self._anchors.append(np.stack([rows[order], times[order]], axis=1))
 
-    def _add_first_of_each(self, time, step, broken) -> None:
+    def _add_first_of_each(
+        self, time: np.ndarray, step: np.ndarray, broken: np.ndarray
+    ) -> None:
         new = np.flatnonzero(broken | (step != 0))
         second = np.floor(time[new] / _ANCHOR_S)
         kept = new[broken[new] | (np.diff(second, prepend=np.nan) != 0)]
@@ -153,7 +175,7 @@ class RowClock:
         Args:
           tz: Zone in whose wall-clock time the rows are, to be turned into UTC.
         """
-        self._take(self._held)
+        self._take(*self._held)
         if not self._rows:
             return Clock(
                 pieces=(), rate_hz=None, breaks_gap=0, breaks_set_back=0, short_gaps=0

@@ -128,7 +128,7 @@ def _timed(
         if rows.label is not None:
             codes.append(rows.label)
         if rows.time is not None:
-            clock.add(rows.time)
+            clock.add(rows.time, rows.position)
     known = clock.finish(table.tz if times.naive else "")
     if known is None:
         raise FormatError(
