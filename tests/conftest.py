@@ -27,6 +27,7 @@ def real_data() -> pathlib.Path:
 _EXPECTED_SKIPS = (
     "real recordings not found",
     "parity needs PyTorch",
+    "parity needs actipy and Java",
     "preparation on Beam needs apache_beam",
     "mounting a small tmpfs is not",
 )
