@@ -14,6 +14,7 @@ from sigjax.data.formats.source import Stream
 
 # 1 MiB per pass keeps one pass's temporaries inside a core's cache.
 _BLOCKS_PER_PASS = 2048
+_SHARED_BYTES = 1 << 24  # more than all arrays of a pass; see below
 
 # A block fails for the first of these reasons that applies; 0 is a good block.
 REASONS = ("magic", "length", "checksum", "format", "count", "date")
@@ -53,7 +54,8 @@ def decode_blocks(
     Returns:
       The header fields of the good blocks `[k]`.
     """
-    _let_passes_share_memory()
+    if stream.size is None or stream.size > _SHARED_BYTES:
+        _let_passes_share_memory()
     kept, last = [], b""
     size = _BLOCKS_PER_PASS * layout.BLOCK_BYTES
     while raw := stream.read(size):
@@ -88,7 +90,7 @@ def _let_passes_share_memory() -> None:
     clears all pages anew for the next pass, until it has seen a larger one freed: from
     then on it keeps what is smaller than that.
     """
-    np.empty(1 << 24, np.uint8)
+    np.empty(_SHARED_BYTES, np.uint8)
 
 
 def _check(blocks: np.ndarray, quality: dict[str, int]) -> np.ndarray:
