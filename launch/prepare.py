@@ -13,8 +13,8 @@ Every constant of the preset is a flag: --lowpass_hz=none, --stationary_sd_g=0.0
 store holds recordings that were prepared in one way: other constants, another --tz or
 --csv need another store.
 
-One machine: --workers processes, each with one thread and about 0.9 GB of memory for a
-week at 100 Hz; as many as there are cores, or fewer where memory does not suffice. A
+One machine: --workers processes, each with one thread and just under 1 GB of memory for
+a week at 100 Hz; as many as there are cores, or fewer where memory does not suffice. A
 worker that dies (out of memory, say) costs its file alone: it is tried once more on
 its own at the end, and is reported as unreadable if that fails.
 

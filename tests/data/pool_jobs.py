@@ -25,7 +25,7 @@ def act(job):
     if deed == "raise what does not pickle":
         raise type("Local", (Exception,), {})("odd")
     if deed == "settings":
-        threads = [os.environ[name] for name in pool.ONE_THREAD]
+        threads = [os.environ[name] for name in pool.ENVIRONMENT]
         return threads, "jax" in sys.modules, signal.getsignal(signal.SIGINT)
     while deed == "meet" and len(list(trace.parent.iterdir())) < 2:
         time.sleep(0.01)

@@ -17,7 +17,7 @@ from sigjax.data.store import StoreError
 from sigjax.data.wearable import batch, jobs, pool
 
 NAMESPACE = "sigjax.prepare"
-# A worker process has many threads, and a recording takes 0.9 GB.
+# A worker process has many threads, and a recording takes 1 GB.
 _ONE_AT_A_TIME = threading.Lock()
 
 
