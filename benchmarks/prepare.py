@@ -207,9 +207,14 @@ def agreement(path: pathlib.Path, preparing: Case) -> dict[str, Any]:
         pairs = zip(mine[key], peer[key], strict=True)
         return float(f"{max(abs(a - b) for a, b in pairs):.2g}")
 
-    keys = ("samples", "points_30hz", "nonwear_h", "error_after_mg")
+    def figures(found: dict[str, Any]) -> dict[str, float]:
+        exact = {key: found[key] for key in ("samples", "points_30hz")}
+        return exact | {
+            key: rounded(found[key]) for key in ("nonwear_h", "error_after_mg")
+        }
+
     return {
-        side: {key: rounded(found[key], 6) for key in keys}
+        side: figures(found)
         for side, found in (("ours", ours), ("like_peer", like), ("peer", peer))
     } | {
         "largest_difference": {
@@ -233,9 +238,9 @@ def alone(case: str, seconds: float) -> dict[str, Any]:
     }
 
 
-def rounded(value: float, digits: int = 4) -> float:
+def rounded(value: float) -> float:
     """Without digits that mean nothing."""
-    return float(f"{value:.{digits}g}")
+    return float(f"{value:.4g}")
 
 
 if __name__ == "__main__":

@@ -41,8 +41,8 @@ def paper(path: str) -> dict:
     return {
         "samples": int(info["NumTicks"]),
         "points_30hz": len(data),
-        "nonwear_h": 24 * info["NonwearTime(days)"],
-        "error_after_mg": info["CalibErrorAfter(mg)"],
+        "nonwear_h": float(24 * info["NonwearTime(days)"]),
+        "error_after_mg": float(info["CalibErrorAfter(mg)"]),
     }
 
 
@@ -52,8 +52,8 @@ def coefficients(path: str) -> dict:
     data, _ = processing.lowpass(data, info["SampleRate"], 15)
     _, found = processing.calibrate_gravity(data, stdtol=0.013)
     return {
-        "gain": [found.get(f"Calib{axis}Slope", 1.0) for axis in "xyz"],
-        "offset_g": [found.get(f"Calib{axis}Intercept", 0.0) for axis in "xyz"],
+        "gain": [float(found.get(f"Calib{axis}Slope", 1)) for axis in "xyz"],
+        "offset_g": [float(found.get(f"Calib{axis}Intercept", 0)) for axis in "xyz"],
     }
 
 

@@ -18,6 +18,21 @@ contiguous wear of at least 24 h (UK Biobank) or 1 h (Capture-24). It leaves ope
 `PRESETS["actipy"]` follows the reader actipy (3.8) in order and in numbers:
 calibration and non-wear see 10 s tumbling windows of the filtered signal at the
 device's own rate, with temperature, and resampling to the nearest sample comes last.
+On the same samples the gains agree to 1e-4 and non-wear and resampling sample for
+sample (`tests/data/actipy_parity_test.py`), but for these differences, which stay
+because actipy is less exact there:
+
+- it filters by the nominal rate (ours: the measured one, up to 2.5 % lower), in chunks
+  of a million samples that overlap by 100, and across gaps;
+- it knows times to a millisecond and ignores the fractions in CWA timestamps: a sample
+  can be 11 ms off, and the nearest sample then the next;
+- its grid begins at the first sample (ours: at whole seconds), advances by a period
+  rounded to a nanosecond (6 ms in a week), and may end past the last sample;
+- it repeats up to 1 s of sample at either edge of a gap (ours: gaps of up to 2 s are
+  bridged, longer ones left out), and flags one sample of the last non-wear window;
+- it takes (150 raw - 20500) / 1000 for degrees C (ours: the specification's), constant
+  over a block (ours: interpolated), which is worth 0.5 mg;
+- it marks non-wear (ours: leaves it out).
 """
 
 import dataclasses
