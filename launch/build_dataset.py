@@ -27,8 +27,7 @@ from absl import app, flags, logging
 
 from launch import prepare_flags
 from sigjax.data import labelled, splits
-from sigjax.data.datasets import capture24, labelled_csv
-from sigjax.data.datasets import labelled as builders
+from sigjax.data.datasets import builder, capture24, labelled_csv
 from sigjax.data.datasets.records import BuildSettings
 from sigjax.data.wearable import pool
 
@@ -145,9 +144,9 @@ def _classes(dataset: labelled.LabelledSet, scheme: str) -> list[str]:
 
 def _build() -> None:
     workers = flags.FLAGS.workers or pool.default_workers()[0]
-    builder, _ = DATASETS[flags.FLAGS.dataset]
-    folder, new = builders.build(
-        builder,
+    kind, _ = DATASETS[flags.FLAGS.dataset]
+    folder, new = builder.build(
+        kind,
         _settings(),
         flags.FLAGS.output,
         workers=workers,

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from sigjax.data import splits
-from sigjax.data.datasets.labelled import FORMAT, DatasetError
+from sigjax.data.datasets.builder import FORMAT, DatasetError
 from sigjax.data.datasets.records import from_timeline
 from sigjax.data.wearable.labels import MISSING, WindowLabels
 

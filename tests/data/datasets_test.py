@@ -13,9 +13,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from sigjax.data import formats, labelled, splits, store
-from sigjax.data.datasets import capture24, labelled_csv
-from sigjax.data.datasets import labelled as builders
-from sigjax.data.datasets.labelled import DatasetError
+from sigjax.data.datasets import builder, capture24, labelled_csv
+from sigjax.data.datasets.builder import DatasetError
 from sigjax.data.wearable import prepare
 from tests.data import tiny_sets
 
@@ -30,7 +29,7 @@ def settings_for(folder, **changes):
 
 
 def build(folder, output, **options):
-    return builders.build(capture24.Capture24, settings_for(folder), output, **options)
+    return builder.build(capture24.Capture24, settings_for(folder), output, **options)
 
 
 @pytest.fixture(scope="module")
@@ -190,8 +189,8 @@ def test_a_finished_set_is_left_alone_unless_told(raw, tmp_path):
     assert metadata.stat().st_mtime_ns == before
     other = settings_for(raw, record_s=120.0)
     with pytest.raises(DatasetError, match=r"record_s=60.0, not 120.0.*overwrite"):
-        builders.build(capture24.Capture24, other, tmp_path)
-    builders.build(capture24.Capture24, other, tmp_path, overwrite=True)
+        builder.build(capture24.Capture24, other, tmp_path)
+    builder.build(capture24.Capture24, other, tmp_path, overwrite=True)
     dataset = labelled.LabelledSet.open(tmp_path)
     assert dataset.record_s == 120.0 and len(dataset.segments) == 3
     assert [r["samples"] for r in dataset.read([0, 1, 2])] == [3600, 3600, 360]
@@ -199,14 +198,14 @@ def test_a_finished_set_is_left_alone_unless_told(raw, tmp_path):
 
 KILLED = """
 import os, pathlib, signal
-from sigjax.data.datasets import capture24, labelled, records
+from sigjax.data.datasets import builder, capture24, records
 from tests.data.datasets_test import build
 def second_time(job, seen=[]):
     seen.append(job)
     if len(seen) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
     return records.prepare_labelled(job)
-labelled.prepare_labelled = second_time
+builder.prepare_labelled = second_time
 build({raw!r}, {output!r})
 """
 
@@ -292,7 +291,7 @@ def test_labelled_tables_of_any_layout(tmp_path):
         options=formats.ReadOptions(csv=formats.CsvLayout.parse(layout)),
         person_regex=r"(?P<person>[^/]+)_\d",
     )
-    folder, _ = builders.build(labelled_csv.LabelledCsv, settings, tmp_path / "sets")
+    folder, _ = builder.build(labelled_csv.LabelledCsv, settings, tmp_path / "sets")
     dataset = labelled.LabelledSet.open(folder)
     assert list(dataset.people) == ["all", "b 1", "b_1"]
     assert [s.recording for s in dataset.segments] == [
@@ -319,7 +318,7 @@ def test_tables_without_labels_are_named(tmp_path):
         str(tmp_path), options=formats.ReadOptions(csv=formats.CsvLayout.parse(layout))
     )
     with pytest.raises(DatasetError, match="has no labels; name their column"):
-        builders.build(labelled_csv.LabelledCsv, settings, tmp_path / "sets")
+        builder.build(labelled_csv.LabelledCsv, settings, tmp_path / "sets")
 
 
 def test_151_people_open_as_one_set(tmp_path, monkeypatch):
@@ -356,7 +355,7 @@ def test_the_real_watch_recordings(real_data, tmp_path):
         options=formats.ReadOptions(csv=formats.CsvLayout.parse(layout)),
         person_regex=r"(?P<person>s\d+)_",
     )
-    folder, _ = builders.build(labelled_csv.LabelledCsv, settings, tmp_path)
+    folder, _ = builder.build(labelled_csv.LabelledCsv, settings, tmp_path)
     dataset = labelled.LabelledSet.open(folder)
     sides = splits.person_split("sp_sw_har_80_20")
     assert set(dataset.people) == set(sides["train"]) | set(sides["test"])

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from sigjax.data.datasets import capture24, labelled, records
+from sigjax.data.datasets import builder, capture24, records
 from sigjax.data.wearable import prepare
 
 DICTIONARY = """annotation,label:Willetts2018,label:Walmsley2020
@@ -99,7 +99,7 @@ def build_counting(folder, monkeypatch, *, people, lengths, record_s):
     settings = capture24.settings(str(raw), record_s=record_s, prepare=grid)
     with monkeypatch.context() as patch:
         patch.setattr(
-            labelled, "prepare_labelled", lambda job: counting(job, lengths=lengths)
+            builder, "prepare_labelled", lambda job: counting(job, lengths=lengths)
         )
-        built, _ = labelled.build(capture24.Capture24, settings, folder / "sets")
+        built, _ = builder.build(capture24.Capture24, settings, folder / "sets")
     return built

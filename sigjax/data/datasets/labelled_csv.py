@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any
 
-from sigjax.data.datasets.labelled import LabelledBuilder
+from sigjax.data.datasets.builder import LabelledBuilder
 from sigjax.data.datasets.records import BuildSettings
 from sigjax.data.wearable import prepare
 
