@@ -441,6 +441,10 @@ def test_formats_that_are_known_need_no_layout(tmp_path):
     assert not found and "name its columns with --csv" in skipped[0][1]
     found, skipped = find_recordings(tmp_path, ReadOptions(csv=_XYZ))
     assert len(found) == 1 and not skipped
+    (tmp_path / "people.csv").write_text("person,age\nA,30\n")
+    found, ((_, reason),) = find_recordings(tmp_path, ReadOptions(csv=_XYZ))
+    assert len(found) == 1
+    assert reason == "no column 'x'; it has person, age"
 
 
 _CELLS = st.one_of(

@@ -18,6 +18,7 @@ from sigjax.data.formats import (
     geneactiv,
     gt3x,
     npy_windows,
+    table_csv,
 )
 from sigjax.data.formats.actigraph_csv import read_actigraph_csv
 from sigjax.data.formats.capture24 import read_capture24
@@ -129,7 +130,7 @@ def find_recordings(
         `[` whose folder part before the first of these exists. `*` also crosses
         folders.
       options: As they will be read with: a `csv` layout claims every `.csv` that is
-        in no device's format.
+        in no device's format and has its columns.
 
     Returns:
       Readable paths, sorted (of a file that holds many recordings, `FILE/MEMBER` for
@@ -163,6 +164,8 @@ def _format(source: Source, options: ReadOptions) -> Format | str:
             if known.recognises(source):
                 return known
         if options.csv is not None and _TABLE.recognises(source):
+            # Beside recordings often lie tables of other things.
+            table_csv.check_columns(source, options.csv)
             return _TABLE
         if not source.kind.endswith(".csv"):
             suffix = epath.Path(source.kind).suffix or "(no extension)"

@@ -76,6 +76,16 @@ def read_table(
         )
 
 
+def check_columns(source: Source, layout: CsvLayout) -> None:
+    """Looks for the layout's columns, and reads no row.
+
+    Raises:
+      FormatError: One is not there.
+    """
+    with source.open() as stream:
+        _resolve(Lines(stream, source.name), layout, source.name)
+
+
 def _resolve(
     lines: Lines, layout: CsvLayout, name: str
 ) -> tuple[Columns, list[str] | None]:
