@@ -286,3 +286,9 @@ def test_find_recordings_names_what_is_missing(study):
     for where in (study / "none", f"{study}/*.wav"):
         with pytest.raises(FileNotFoundError, match=str(where).replace("*", r"\*")):
             find_recordings(where)
+
+
+def test_what_is_called_gz_and_is_none_says_so(tmp_path):
+    (tmp_path / "a.cwa.gz").write_bytes(b"MD" + bytes(2000))
+    with pytest.raises(FormatError, match="not packed by gzip"):
+        read_recording(tmp_path / "a.cwa.gz")

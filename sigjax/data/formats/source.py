@@ -83,7 +83,8 @@ class Source:
 
         Raises:
           FileNotFoundError: If there is no such file.
-          FormatError: If a `.zip` is damaged or does not hold exactly one file.
+          FormatError: If a `.gz` is none, or a `.zip` is damaged or does not hold
+            exactly one file.
         """
         if self.path is None:
             return Stream(io.BytesIO(self._bytes))
@@ -91,6 +92,13 @@ class Source:
         try:
             ending = self.path.suffix.lower()
             if ending == ".gz":
+                start = raw.read(2)
+                if start not in (b"", b"\x1f\x8b"):
+                    raise FormatError(
+                        f"{self.name}: called .gz, but it is not packed by gzip (starts"
+                        f" with {start!r}); rename it or copy it again"
+                    )
+                raw.seek(0)
                 return Stream(gzip.GzipFile(fileobj=raw), raw, packed=True)
             if ending == ".zip":
                 return Stream(self._member(raw), raw, packed=True)
