@@ -247,6 +247,17 @@ def test_a_failure_goes_when_the_file_can_be_read(tmp_path):
     assert _failures(store) == {}
 
 
+def test_a_failure_goes_when_its_cause_has_gone(tmp_path):
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    write_e4(raw / "S01" / "ACC.csv")
+    write_e4(raw / "S02" / "ACC.csv", seed=1)
+    assert _prepare(raw, store, person_regex="(?P<person>S01)").used == 1
+    (failure,) = _failures(store).values()
+    assert failure["status"] == "unreadable" and "person_regex" in failure["reason"]
+    assert _prepare(raw, store, person_regex="(?P<person>S0.)").used == 2
+    assert _failures(store) == {}
+
+
 def test_failures_of_the_same_name_are_all_kept(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
@@ -368,3 +379,18 @@ def test_a_store_named_by_url(tmp_path):
     assert (
         stores.Store.open(url).entries == stores.Store.open(tmp_path / "store").entries
     )
+
+
+def test_each_person_of_an_array_of_windows_is_a_recording(tmp_path):
+    rng = np.random.default_rng(0)
+    windows = (rng.standard_normal((12, 300, 3)) * 0.1 + [0, 0, 1]).astype(np.float32)
+    (tmp_path / "raw").mkdir()
+    np.save(tmp_path / "raw" / "X.npy", windows)
+    np.save(tmp_path / "raw" / "pid.npy", np.repeat(["P1", "P2"], 6))
+    np.save(tmp_path / "raw" / "time.npy", np.arange(12) * 10.0 + 1.7e9)
+    report = _prepare(tmp_path / "raw", tmp_path / "store")
+    assert report.used == report.prepared == 2
+    assert {entry.person for entry in _entries(tmp_path / "store")} == {"P1", "P2"}
+    assert _prepare(tmp_path / "raw", tmp_path / "store").prepared == 0
+    np.save(tmp_path / "raw" / "X.npy", windows[:, ::-1] * 1.1)
+    assert _prepare(tmp_path / "raw", tmp_path / "store").prepared == 2
