@@ -390,7 +390,9 @@ def test_each_person_of_an_array_of_windows_is_a_recording(tmp_path):
     np.save(tmp_path / "raw" / "time.npy", np.arange(12) * 10.0 + 1.7e9)
     report = _prepare(tmp_path / "raw", tmp_path / "store")
     assert report.used == report.prepared == 2
-    assert {entry.person for entry in _entries(tmp_path / "store")} == {"P1", "P2"}
+    people = {entry.person for entry in _entries(tmp_path / "store").values()}
+    assert people == {"P1", "P2"}
     assert _prepare(tmp_path / "raw", tmp_path / "store").prepared == 0
     np.save(tmp_path / "raw" / "X.npy", windows[:, ::-1] * 1.1)
+    os.utime(tmp_path / "raw" / "X.npy", (1.9e9, 1.9e9))
     assert _prepare(tmp_path / "raw", tmp_path / "store").prepared == 2

@@ -18,6 +18,7 @@ from etils import epath
 from sigjax.data import formats, store_layout
 from sigjax.data import recording as rec
 from sigjax.data import store as stores
+from sigjax.data.formats.source import Source
 from sigjax.data.wearable import names, prepare
 
 _HEAD_BYTES = 1 << 16
@@ -207,9 +208,14 @@ def status_of(entry: stores.Entry) -> tuple[str, str]:
     return "dropped", reason.removeprefix("dropped: ")
 
 
+def on_disk(path: epath.PathLike) -> epath.Path:
+    """The file that a recording's path is in: `X.npy` of `X.npy/P001`."""
+    return Source(path).path or epath.Path(path)
+
+
 def fingerprint(path: epath.PathLike) -> str:
     """Tells a file from another of the same name: size and checksum of its head."""
-    path = epath.Path(path)
+    path = on_disk(path)
     with path.open("rb") as handle:
         head = handle.read(_HEAD_BYTES)
     return f"{path.stat().length}-{zlib.crc32(head):08x}"

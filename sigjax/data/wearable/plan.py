@@ -108,7 +108,7 @@ def stat(paths: Sequence[str]) -> Iterable[tuple[str, int, int]]:
 
     def one(path: str) -> tuple[str, int, int]:
         try:
-            found = epath.Path(path).stat()
+            found = jobs.on_disk(path).stat()
         except OSError:
             return path, 0, 0
         return path, found.length, int(found.mtime)
