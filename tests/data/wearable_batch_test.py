@@ -258,6 +258,16 @@ def test_a_failure_goes_when_its_cause_has_gone(tmp_path):
     assert _failures(store) == {}
 
 
+def test_a_failure_stays_though_a_copy_of_the_file_is_used(tmp_path):
+    raw, store = tmp_path / "raw", tmp_path / "store"
+    for folder in ("S01", "X02"):
+        write_e4(raw / folder / "ACC.csv")
+    for _ in range(2):
+        report = _prepare(raw, store, person_regex=r"(?P<person>S\d+)")
+        assert (report.used, len(report.unreadable)) == (1, 1)
+        assert list(_failures(store)) == [str(raw / "X02" / "ACC.csv")]
+
+
 def test_failures_of_the_same_name_are_all_kept(tmp_path):
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()

@@ -257,14 +257,15 @@ def _settle_failures(
       Reasons by path.
     """
     done = {(entry.source, entry.quality.get("bytes")) for entry in entries}
-    known = {entry.quality.get("fingerprint") for entry in entries}
+    known = {(entry.name, entry.quality.get("fingerprint")) for entry in entries}
     now = {job.path: "unreadable" for job in todo.jobs}
     now |= {path: "unsupported" for path, _ in todo.unsupported}
     reasons = {}
     for failure in jobs.failures(files):
         source, status = failure["source"], failure.get("status")
         prepared = (source, failure.get("bytes")) in done
-        if prepared or failure.get("fingerprint") in known:
+        moved = (failure["name"], failure.get("fingerprint")) in known
+        if prepared or moved:
             files.delete(f"failures/{failure['name']}.json")
         elif now.get(source, status) != status:  # It failed otherwise before.
             files.delete(f"failures/{failure['name']}.json")
