@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from sigjax.data import formats
 from sigjax.data.formats import (
     FORMATS,
     CsvLayout,
@@ -256,18 +257,20 @@ def test_find_recordings_in_a_folder(study):
     reasons = {path.name: reason for path, reason in skipped}
     assert set(reasons) == {"labels.csv", "firmware.bin", "two.csv.zip"}
     assert "time,label" in reasons["labels.csv"]
-    assert reasons["firmware.bin"] == "files of type .bin are not supported"
+    assert reasons["firmware.bin"] == "no known device writes this (b'\\x7fELF')"
     assert reasons["two.csv.zip"].startswith("holds 2 files")
     whole = [path for path in found if path.name in ("b.cwa", "ACC.csv", "a.CWA")]
     assert [read_recording(path).device for path in whole] == ["AX3", "E4", "AX3"]
 
 
-def test_a_csv_layout_claims_what_no_device_wrote(study):
-    layout = CsvLayout(x="1", y="2", z="3", rate_hz=30.0, has_names=False)
+def test_a_csv_layout_claims_tables_that_have_its_columns(study):
+    (study / "table.csv").write_text("t,ax,ay,az\n0,0,0,1\n")
+    layout = CsvLayout(x="ax", y="ay", z="az", rate_hz=30.0)
     found, skipped = find_recordings(study, ReadOptions(csv=layout))
-    assert "labels.csv" in {path.name for path in found}
-    assert "ACC.csv" in {path.name for path in found}
-    assert {path.name for path, _ in skipped} == {"firmware.bin", "two.csv.zip"}
+    names = {path.name for path in found}
+    assert {"table.csv", "ACC.csv"} < names and "labels.csv" not in names
+    skipped_names = {path.name for path, _ in skipped}
+    assert skipped_names == {"labels.csv", "firmware.bin", "two.csv.zip"}
 
 
 def test_find_recordings_by_file_and_pattern(study, monkeypatch):
@@ -292,3 +295,31 @@ def test_what_is_called_gz_and_is_none_says_so(tmp_path):
     (tmp_path / "a.cwa.gz").write_bytes(b"MD" + bytes(2000))
     with pytest.raises(FormatError, match="not packed by gzip"):
         read_recording(tmp_path / "a.cwa.gz")
+
+
+def test_a_format_is_added_by_one_line(study, monkeypatch):
+    line = formats.Format(
+        "notes (.txt)", lambda source: source.kind.endswith(".txt"), lambda *_, **__: 1
+    )
+    before = find_recordings(study)[0]
+    monkeypatch.setattr(formats, "FORMATS", (*formats.FORMATS, line))
+    added = set(find_recordings(study)[0]) - set(before)
+    assert [path.name for path in added] == ["notes.txt"]
+
+
+def test_a_file_that_cannot_be_opened_is_told_and_the_others_are_found(
+    study, monkeypatch
+):
+    opened = Source.open
+
+    def refuse(source):
+        if source.kind == "labels.csv":
+            raise PermissionError(13, "Permission denied", source.name)
+        return opened(source)
+
+    monkeypatch.setattr(Source, "open", refuse)
+    found, skipped = find_recordings(study)
+    assert dict((path.name, why) for path, why in skipped)["labels.csv"] == (
+        "cannot be opened: Permission denied"
+    )
+    assert found

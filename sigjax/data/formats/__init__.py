@@ -143,13 +143,12 @@ def find_recordings(
     readable, skipped = [], []
     for path in sorted(_candidates(epath.Path(where)), key=str):
         source = Source(path)
-        if not source.kind.endswith(_RAW_SUFFIXES):
-            continue
         if npy_windows.is_beside_windows(path):
             continue
         found = _format(source, options)
         if isinstance(found, str):
-            skipped.append((path, found))
+            if source.kind.endswith(_RAW_SUFFIXES):
+                skipped.append((path, found))
         elif found.members is None or source.member:
             readable.append(path)
         else:
@@ -168,11 +167,17 @@ def _format(source: Source, options: ReadOptions) -> Format | str:
             table_csv.check_columns(source, options.csv)
             return _TABLE
         if not source.kind.endswith(".csv"):
+            if source.kind.endswith(_RAW_SUFFIXES):
+                return f"no known device writes this ({source.head[:16]!r})"
             suffix = epath.Path(source.kind).suffix or "(no extension)"
             return f"files of type {suffix} are not supported"
         first = source.first_rows[0].strip()[:60] if source.first_rows else ""
     except FormatError as error:
         return str(error).removeprefix(f"{source.name}: ")
+    except OSError as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        return f"cannot be opened: {error.strerror or error}"
     return (
         f"CSV in a layout that is not supported (starts with {first!r}); "
         "name its columns with --csv"
