@@ -16,7 +16,7 @@ from etils import epath
 
 import sigjax
 from sigjax.config import build
-from sigjax.data.formats import read_recording
+from sigjax.data.formats import ReadOptions, read_recording
 from sigjax.data.wearable.prepare import PrepareConfig, prepare_recording
 from sigjax.models.mae import Mae, MaeConfig
 from sigjax.signal.patches import patchify
@@ -130,7 +130,11 @@ class MaeModel:
         return self._encode(self.params, x)
 
     def embed(
-        self, source: np.ndarray | jax.Array | epath.PathLike, *, batch_size: int = 8
+        self,
+        source: np.ndarray | jax.Array | epath.PathLike,
+        *,
+        batch_size: int = 8,
+        options: ReadOptions | None = None,
     ) -> list[Embedding]:
         """Embeds a signal of any length, or a raw device file.
 
@@ -143,6 +147,8 @@ class MaeModel:
             `sigjax.data.formats` reads; that is prepared as the training data were,
             except that short and uncalibrated recordings are used too.
           batch_size: Windows per call of the model.
+          options: How to read the file (columns of a table, time zone); as the
+            training data were read if None.
 
         Returns:
           One `Embedding` per stretch of wear, in time order; one for an array, from
@@ -155,7 +161,7 @@ class MaeModel:
         if isinstance(source, np.ndarray | jax.Array):
             stretches = [(0.0, np.asarray(source, np.float32))]
         else:
-            stretches = self._prepare(source)
+            stretches = self._prepare(source, options)
         long_enough = [
             (start, x) for start, x in stretches if len(x) >= self.signal.patch_samples
         ]
@@ -167,12 +173,16 @@ class MaeModel:
             )
         return [self._embed(start, x, batch_size) for start, x in long_enough]
 
-    def _prepare(self, path: epath.PathLike) -> list[tuple[float, np.ndarray]]:
-        preset = build(PrepareConfig, self.info["preprocessing"], path="preprocessing")
+    def _prepare(
+        self, path: epath.PathLike, options: ReadOptions | None
+    ) -> list[tuple[float, np.ndarray]]:
+        settings = dict(self.info["preprocessing"])
+        trained = ReadOptions.from_json(settings.pop("read"))
+        preset = build(PrepareConfig, settings, path="preprocessing")
         preset = dataclasses.replace(
             preset, min_wear_h=0.0, on_calibration_failure="keep"
         )
-        recording = read_recording(path)
+        recording = read_recording(path, options or trained)
         name = epath.Path(path).stem
         prepared = prepare_recording(recording, preset, name=name, person=name)
         return [(s.start, s.acceleration) for s in prepared.segments]
@@ -222,7 +232,8 @@ def save(
       params: Parameters, on any devices.
       model_config: The model's config dataclass.
       signal: What the model takes in.
-      preprocessing: How its training data were prepared (`PrepareConfig` fields).
+      preprocessing: How its training data were prepared: the description of their
+        store (`PrepareConfig` fields, and under `read` those of `ReadOptions`).
       source_run: Where the parameters come from; free form.
       labels: Class names in output order, for classifiers.
     """

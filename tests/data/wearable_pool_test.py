@@ -282,6 +282,7 @@ def test_a_second_run_at_the_same_time_is_refused(raw, tmp_path):
     store = tmp_path / "store"
     process = _start(raw, store)
     _wait(lambda: any(store.glob("recordings/*/0")))
+    process.send_signal(signal.SIGSTOP)  # Or it may be done before the second asks.
     second = subprocess.run(
         _command(raw, store), cwd=ROOT, capture_output=True, text=True
     )

@@ -169,6 +169,17 @@ class ReadOptions:
                     f"tz={self.tz!r} is no IANA time zone, such as 'Europe/London'"
                 ) from error
 
+    def to_json(self) -> dict[str, Any]:
+        """What the samples of a recording depend on, as plain values."""
+        csv = None if self.csv is None else dataclasses.asdict(self.csv)
+        return {"tz": self.tz, "csv": csv}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "ReadOptions":
+        """The inverse of `to_json`."""
+        csv = values["csv"]
+        return cls(tz=values["tz"], csv=None if csv is None else CsvLayout(**csv))
+
 
 DEFAULT = ReadOptions()
 

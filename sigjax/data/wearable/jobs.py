@@ -45,12 +45,7 @@ class Settings:
     @property
     def description(self) -> dict[str, Any]:
         """What a store must agree on: all that the samples in it depend on."""
-        csv = self.options.csv
-        read = {
-            "tz": self.options.tz,
-            "csv": None if csv is None else dataclasses.asdict(csv),
-        }
-        return {**dataclasses.asdict(self.config), "read": read}
+        return {**dataclasses.asdict(self.config), "read": self.options.to_json()}
 
     def writer(self) -> stores.StoreWriter:
         """Starts the store or continues it.
