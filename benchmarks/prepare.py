@@ -5,8 +5,8 @@
 Simulates a week (256 MB, with five corrupt blocks and a restart after a gap of ten
 minutes), then reads it, and prepares it with the `paper` preset, with sigjax and with
 the closest call of actipy (`pip install actipy`, and Java). Every figure comes from a
-process of its own, in turn; the file is in the page cache. `ours`, `peer` and `ratio`
-are wall time. Lines:
+process of its own, in turn; the file is in the page cache, and the machine's memory has
+just been in use. `ours`, `peer` and `ratio` are wall time. Lines:
 
 - `read`, `paper` and `paper, .cwa.gz`: seconds, and CPU seconds (`*_cpu_s`, started
   processes included: actipy's Java) with their ratio, peak memory (`*_peak_mb`, of the
