@@ -155,6 +155,10 @@ def _runner(todo: plan.Plan, beam_options: list[str]) -> batch.Runner:
 def _prepare(beam_options: list[str]) -> None:
     options = prepare_flags.options()
     paths, skipped = formats.find_recordings(flags.FLAGS.input, options)
+    # A store may lie among what it is made from; its own tables are no device files.
+    store = plan.absolute(flags.FLAGS.output).rstrip("/") + "/"
+    paths = [path for path in paths if not plan.absolute(path).startswith(store)]
+    skipped = [s for s in skipped if not plan.absolute(s[0]).startswith(store)]
     settings = jobs.Settings(
         store=flags.FLAGS.output,
         config=prepare_flags.config(prepare.PRESETS[flags.FLAGS.preset]),
@@ -179,6 +183,7 @@ def _prepare(beam_options: list[str]) -> None:
     if todo.jobs or todo.index is None:
         _write_report(settings.store)
     print(table(report))
+    print(f"\nreport: {flags.FLAGS.output.rstrip('/')}/report.html")
 
 
 def _write_report(store: str) -> None:
