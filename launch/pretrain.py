@@ -119,7 +119,7 @@ next:
   tensorboard --logdir={workdir}
   python -m launch.export --workdir={workdir} --output={workdir}/bundle
   python -c "import sigjax; print(sigjax.load('{workdir}/bundle'))"
-your own recordings (.cwa, Empatica E4):
+your own recordings (Axivity, GENEActiv, ActiGraph, Empatica, tables):
   python -m launch.prepare --input=FOLDER --output=STORE --preset=paper
   python -m launch.pretrain --config=configs/mae_wrist.py --workdir=runs/mine \\
       --config.data.store=STORE"""
