@@ -205,50 +205,15 @@ def week(store: stores.Store, entry: stores.Entry, note: str) -> bytes:
     top = 50 * math.ceil(top / 50)
     figure = _figure(_WIDTH, 1.25 + 0.62 * len(days))
     rows = figure.subplots(len(days), 1, sharex=True, squeeze=False)[:, 0]
-    hour = (np.arange(1440) + 0.5) / 60
-    middle = (days[:, None] * 1440 + np.arange(1440) + 0.5) * 60
-    off = np.zeros(means.shape, bool)
-    for start, end in entry.quality.get("nonwear", ()):
-        off |= (start <= middle) & (middle < end)
-    begun, ended = entry.quality.get("start"), entry.quality.get("end")
-    inside = np.ones(means.shape, bool)
-    if begun is not None and ended is not None:
-        inside = (begun <= middle) & (middle < ended)
-    lost = np.isnan(means)
-    shades = matplotlib.colors.ListedColormap(["white", _NOT_WORN, _NO_DATA])
-    for axes, day, values, unworn, gone in zip(
-        rows, days, means, off & lost, inside & lost & ~off, strict=True
+    for axes, day, values, shade in zip(
+        rows, days, means, _shades(entry, days, means), strict=True
     ):
-        # One strip for the shading: spans drawn one by one leave slits between them.
-        axes.imshow(
-            (unworn + 2 * gone)[None],
-            cmap=shades,
-            vmin=0,
-            vmax=2,
-            extent=(0, 24, 0, top),
-            aspect="auto",
-            interpolation="none",
-        )
-        moved = np.minimum(values, top)
-        axes.fill_between(hour, 0, moved, step="mid", color=_BLUE, lw=0)
-        axes.set_ylim(0, top)
-        axes.set_yticks([0, top])
-        axes.tick_params(labelsize=7)
-        date = datetime.date(1970, 1, 1) + datetime.timedelta(days=int(day))
-        axes.set_ylabel(
-            f"{date:%a}\n{date.isoformat()}", rotation=0, ha="right", va="center",
-            size=7.5,
-        )  # fmt: skip
-        _plain(axes)
+        _day(axes, int(day), values, shade, top)
     rows[-1].set_xlim(0, 24)
     rows[-1].set_xticks(range(0, 25, 3))
     rows[-1].set_xlabel("hour of the day (device clock)")
-    patches = [
-        rows[0].fill_between([], [], color=colour)
-        for colour in (_BLUE, _NOT_WORN, _NO_DATA)
-    ]
     figure.legend(
-        patches,
+        [rows[0].fill_between([], [], color=c) for c in (_BLUE, _NOT_WORN, _NO_DATA)],
         [
             "vector magnitude above 1 g (ENMO), minute means, mg",
             "not worn",
@@ -262,6 +227,49 @@ def week(store: stores.Store, entry: stores.Entry, note: str) -> bytes:
     who = entry.name if entry.person == entry.name else f"{entry.name}, {entry.person}"
     device = f"{entry.device} {entry.device_id}".strip()
     return _png(figure, f"{_short(who)} ({device or 'unknown device'})", note)
+
+
+def _shades(entry: stores.Entry, days: np.ndarray, means: np.ndarray) -> np.ndarray:
+    """Of each minute: 0 there are samples or was no recording, 1 not worn, 2 lost."""
+    middle = (days[:, None] * 1440 + np.arange(1440) + 0.5) * 60
+    off = np.zeros(means.shape, bool)
+    for start, end in entry.quality.get("nonwear", ()):
+        off |= (start <= middle) & (middle < end)
+    begun, ended = entry.quality.get("start"), entry.quality.get("end")
+    inside = np.ones(means.shape, bool)
+    if begun is not None and ended is not None:
+        inside = (begun <= middle) & (middle < ended)
+    lost = np.isnan(means)
+    return np.where(lost & off, 1, np.where(lost & inside, 2, 0))
+
+
+def _day(
+    axes: matplotlib.axes.Axes,
+    day: int,
+    values: np.ndarray,
+    shade: np.ndarray,
+    top: float,
+) -> None:
+    # One strip for the shading: spans drawn one by one leave slits between them.
+    axes.imshow(
+        shade[None],
+        cmap=matplotlib.colors.ListedColormap(["white", _NOT_WORN, _NO_DATA]),
+        vmin=0,
+        vmax=2,
+        extent=(0, 24, 0, top),
+        aspect="auto",
+        interpolation="none",
+    )
+    hour = (np.arange(1440) + 0.5) / 60
+    moved = np.minimum(values, top)
+    axes.fill_between(hour, 0, moved, step="mid", color=_BLUE, lw=0)
+    axes.set_ylim(0, top)
+    axes.set_yticks([0, top])
+    axes.tick_params(labelsize=7)
+    date = datetime.date(1970, 1, 1) + datetime.timedelta(days=day)
+    label = f"{date:%a}\n{date.isoformat()}"
+    axes.set_ylabel(label, rotation=0, ha="right", va="center", size=7.5)
+    _plain(axes)
 
 
 def _figure(width: float, height: float) -> matplotlib.figure.Figure:

@@ -214,75 +214,72 @@ def _groups(rows: Iterable[Row], name: Callable[[Row], str]) -> tuple[Group, ...
     return tuple(sorted(groups, key=lambda group: (-group.files, group.name)))
 
 
-def _checks(rows: Sequence[Row]) -> tuple[Check, ...]:
-    used = [row for row in rows if row.status == "used"]
-    read = [row for row in rows if row.status in ("used", "dropped")]
+def _off_rate(row: Row) -> bool:
+    if not row.rate_nominal_hz or not row.rate_measured_hz:
+        return False
+    return abs(row.rate_measured_hz / row.rate_nominal_hz - 1) > _RATE_OFF
+
+
+def _odd_clock(row: Row) -> bool:
+    if row.start is None or row.end is None:
+        return False
     # A day's grace: device clocks are local.
     latest = datetime.datetime.now() + datetime.timedelta(days=1)
-    names = collections.Counter(row.person for row in used)
+    return row.start.year < _FIRST_YEAR or row.end > latest
 
-    def off_rate(row: Row) -> bool:
-        if not row.rate_nominal_hz or not row.rate_measured_hz:
-            return False
-        return abs(row.rate_measured_hz / row.rate_nominal_hz - 1) > _RATE_OFF
 
-    def odd_clock(row: Row) -> bool:
-        if row.start is None or row.end is None:
-            return False
-        return row.start.year < _FIRST_YEAR or row.end > latest
+def _uncalibrated(row: Row) -> bool:
+    return row.calibration_method != "none" and row.calibration_ok is False
 
-    def uncalibrated(row: Row) -> bool:
-        return row.calibration_method != "none" and row.calibration_ok is False
 
-    checks = (
-        ("used although not calibrated", used, uncalibrated, "calibration_ok"),
-        (
-            f"clock before {_FIRST_YEAR} or in the future: was it set?",
-            read,
-            odd_clock,
-            "start",
-        ),
-        (
-            f"measured rate more than {_RATE_OFF:.0%} from nominal",
-            read,
-            off_rate,
-            "rate_measured_hz",
-        ),
-        (
-            "corrupt blocks left out",
-            read,
-            lambda row: bool(row.bad_blocks),
-            "bad_blocks",
-        ),
-        ("gaps in time, bridged or kept", read, lambda row: bool(row.gaps), "gaps"),
-        (
-            "device restarted within the file",
-            read,
-            lambda row: bool(row.restarts),
-            "restarts",
-        ),
-        (
-            "clock set back within the file",
-            read,
-            lambda row: bool(row.clock_set_back),
-            "clock_set_back",
-        ),
-        (
-            "values beyond ±16 g clipped in the store",
-            used,
-            lambda row: bool(row.clipped_values),
-            "clipped_values",
-        ),
-        (
-            "used recordings of a person who has several",
-            used,
-            lambda row: names[row.person] > 1,
-            "person",
-        ),
+def _positive(column: str) -> Callable[[Row], bool]:
+    return lambda row: bool(getattr(row, column))
+
+
+# What is worth a look, of which recordings, when, and in which column.
+_READ, _USED = ("used", "dropped"), ("used",)
+_CHECKS = (
+    ("used although not calibrated", _USED, _uncalibrated, "calibration_ok"),
+    (
+        f"clock before {_FIRST_YEAR} or in the future: was it set?",
+        _READ,
+        _odd_clock,
+        "start",
+    ),
+    (
+        f"measured rate more than {_RATE_OFF:.0%} from nominal",
+        _READ,
+        _off_rate,
+        "rate_measured_hz",
+    ),
+    *(
+        (text, statuses, _positive(column), column)
+        for text, statuses, column in (
+            ("corrupt blocks left out", _READ, "bad_blocks"),
+            ("gaps in time, bridged or kept", _READ, "gaps"),
+            ("device restarted within the file", _READ, "restarts"),
+            ("clock set back within the file", _READ, "clock_set_back"),
+            ("values beyond ±16 g clipped in the store", _USED, "clipped_values"),
+        )
+    ),
+)
+
+
+def _checks(rows: Sequence[Row]) -> tuple[Check, ...]:
+    names = collections.Counter(row.person for row in rows if row.status == "used")
+    several = (
+        "used recordings of a person who has several",
+        _USED,
+        lambda row: names[row.person] > 1,
+        "person",
     )
     counted = (
-        Check(text=text, files=sum(map(holds, some)), column=column)
-        for text, some, holds, column in checks
+        Check(
+            text=text,
+            files=sum(row.status in statuses and holds(row) for row in rows),
+            column=column,
+        )
+        for text, statuses, holds, column in (*_CHECKS, several)
     )
     return tuple(check for check in counted if check.files)
 
