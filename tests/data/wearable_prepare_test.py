@@ -138,6 +138,8 @@ def test_minimum_wear(hours, kept):
     if not kept:
         assert prepared.quality["status"] == "dropped: no 1 h of contiguous wear"
         assert prepared.quality["hours"]["too_short"] == pytest.approx(hours, abs=1e-3)
+        spans = np.array(prepared.quality["too_short"]).reshape(-1, 2)
+        assert np.diff(spans).sum() / 3600 == pytest.approx(hours, abs=1e-3)
 
 
 def test_exactly_the_minimum_is_enough():

@@ -509,6 +509,23 @@ def test_hours_worn_by_day():
     assert report_wear.hours_worn(entries[:1], bin_h=24, bins=1)[0] == 13.5
 
 
+def test_wear_too_short_to_keep_is_wear_and_has_a_shade_of_its_own():
+    short = [[MIDNIGHT + 3600 * 4, MIDNIGHT + 3600 * 6]]
+    off = [[MIDNIGHT + 3600 * 6, MIDNIGHT + 3600 * 9]]
+    entry = _entry(
+        "a", (10, 20), start=MIDNIGHT, end=MIDNIGHT + DAY, nonwear=off, too_short=short
+    )
+    assert report_wear.hours_worn([entry], bin_h=24, bins=1)[0, 0] == 12
+    means = np.full((1, 1440), np.nan)
+    means[0, 600:1200] = 5.0
+    day = np.array([round(MIDNIGHT / DAY)])
+    shades = report_figures._shades(entry, day, means)[0]
+    lost, unworn, too_short = 2, 1, 3
+    assert (shades[:240] == lost).all() and (shades[240:360] == too_short).all()
+    assert (shades[360:540] == unworn).all() and (shades[540:600] == lost).all()
+    assert not shades[600:1200].any()
+
+
 def test_share_worn_by_day_and_hour():
     entries = [_entry("a", (10.5, 30)), _entry("b", (22, 48))]
     share = report_wear.wear_share(entries, 2)

@@ -18,6 +18,8 @@ from sigjax.data.wearable.presets import PRESETS, PrepareConfig
 
 __all__ = ["PRESETS", "PrepareConfig", "prepare_recording"]
 
+_MOST_TOO_SHORT = 1000
+
 
 @dataclasses.dataclass(eq=False)
 class _Stretch:
@@ -116,16 +118,21 @@ def _apply(
 
 def _wear(
     stretches: Sequence[_Stretch], spans: Sequence[nonwear.Span], config: PrepareConfig
-) -> tuple[list[rec.WearSegment], dict[str, float]]:
-    """Cuts out non-wear and what is left too short; returns hours of each."""
+) -> tuple[list[rec.WearSegment], list[list[float]], dict[str, float]]:
+    """Cuts out non-wear and what is left too short.
+
+    Returns:
+      Wear, starts and ends of what was too short, and hours of each.
+    """
     hour = 3600 * config.rate_hz
-    segments, total, worn, short = [], 0, 0, 0
+    segments, too_short, total, worn, short = [], [], 0, 0, 0
     for number, stretch in enumerate(stretches):
         first, stop = stretch.run.first, stretch.run.stop
         total += stop - first
         for begin, end in nonwear.worn(first, stop, number, spans, config.rate_hz):
             if end - begin < config.min_wear_h * hour:
                 short += end - begin
+                too_short.append([begin / config.rate_hz, end / config.rate_hz])
                 continue
             worn += end - begin
             segments.append(
@@ -141,7 +148,7 @@ def _wear(
         "too_short": short / hour,
         "dropped": 0.0,
     }
-    return sorted(segments, key=lambda s: s.start), hours
+    return sorted(segments, key=lambda s: s.start), too_short, hours
 
 
 def _calibration_report(
@@ -248,7 +255,9 @@ def prepare_recording(
       The prepared recording. One that is dropped has no segments, and `quality`
       says why: `status` is `"used"` or `"dropped: ..."`. In `quality["hours"]`,
       `recorded = used + nonwear + too_short + dropped`; `bridged` is the part of
-      `recorded` that no sample covers. The reader's counts stand under `reader`.
+      `recorded` that no sample covers. `nonwear` and `too_short` are starts and ends
+      in seconds, of the latter the longest thousand. The reader's counts stand under
+      `reader`.
     """
     good = [
         s for s in recording.segments if resample.usable(s, recording.nominal_rate_hz)
@@ -257,7 +266,7 @@ def prepare_recording(
         good, rate_hz=config.rate_hz, max_gap_s=config.max_gap_s
     )
     stretches, found, spans = _calibrate_and_find_nonwear(good, runs, config)
-    segments, hours = _wear(stretches, spans, config)
+    segments, too_short, hours = _wear(stretches, spans, config)
     status = _status(segments, found, config)
     if status != "used":
         hours["dropped"], hours["used"], segments = hours["used"], 0.0, []
@@ -269,6 +278,8 @@ def prepare_recording(
         "hours": hours,
         "calibration": _calibration_report(found, config),
         "nonwear": [[span.start, span.end] for span in spans],
+        # Of a recording in pieces the longest say enough.
+        "too_short": sorted(too_short, key=lambda s: s[0] - s[1])[:_MOST_TOO_SHORT],
     }
     return rec.PreparedRecording(
         name=name,

@@ -33,7 +33,8 @@ _MOST_FIELDS = 20 * MOST_DAYS
 
 # Colour-blind safe (Okabe & Ito).
 _BLUE, _GREY, _RED = "#0072b2", "#8c8c8c", "#d55e00"
-_NOT_WORN, _NO_DATA = "#fbe3b5", "#e3e3e3"
+# Not worn, no data, too short to keep.
+_SHADES = ("#fbe3b5", "#e3e3e3", "#c9e1f0")
 _WEAR_COLOURS = "YlGnBu"
 
 
@@ -93,7 +94,7 @@ def _wear_rows(
     bar = figure.colorbar(image, ax=axes, ticks=range(0, 25, 6), pad=0.02)
     bar.set_label("hours worn per day")
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    return _png(figure, f"Wear kept, by day{rest}", note)
+    return _png(figure, f"Wear by day{rest}", note)
 
 
 def _wear_share(
@@ -120,7 +121,7 @@ def _wear_share(
     bar = figure.colorbar(image, ax=axes, ticks=range(0, 101, 25), pad=0.02)
     bar.set_label(f"% of {len(entries):,} recordings worn")
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    return _png(figure, f"Wear kept, by day and hour{rest}", note)
+    return _png(figure, f"Wear by day and hour{rest}", note)
 
 
 def calibration_errors(before_mg: np.ndarray, after_mg: np.ndarray, note: str) -> bytes:
@@ -213,14 +214,15 @@ def week(store: stores.Store, entry: stores.Entry, note: str) -> bytes:
     rows[-1].set_xticks(range(0, 25, 3))
     rows[-1].set_xlabel("hour of the day (device clock)")
     figure.legend(
-        [rows[0].fill_between([], [], color=c) for c in (_BLUE, _NOT_WORN, _NO_DATA)],
+        [rows[0].fill_between([], [], color=c) for c in (_BLUE, *_SHADES)],
         [
             "vector magnitude above 1 g (ENMO), minute means, mg",
             "not worn",
-            "no data, or wear too short to keep",
+            "no data",
+            "worn, too short to keep",
         ],
         loc="outside lower center",
-        ncols=3,
+        ncols=4,
         fontsize=8,
         frameon=False,
     )
@@ -230,17 +232,22 @@ def week(store: stores.Store, entry: stores.Entry, note: str) -> bytes:
 
 
 def _shades(entry: stores.Entry, days: np.ndarray, means: np.ndarray) -> np.ndarray:
-    """Of each minute: 0 there are samples or was no recording, 1 not worn, 2 lost."""
+    """Of each minute: 0 for samples or no recording, else the number of a shade."""
     middle = (days[:, None] * 1440 + np.arange(1440) + 0.5) * 60
-    off = np.zeros(means.shape, bool)
-    for start, end in entry.quality.get("nonwear", ()):
-        off |= (start <= middle) & (middle < end)
+
+    def within(key: str) -> np.ndarray:
+        inside = np.zeros(means.shape, bool)
+        for start, end in entry.quality.get(key, ()):
+            inside |= (start <= middle) & (middle < end)
+        return inside
+
     begun, ended = entry.quality.get("start"), entry.quality.get("end")
     inside = np.ones(means.shape, bool)
     if begun is not None and ended is not None:
         inside = (begun <= middle) & (middle < ended)
     lost = np.isnan(means)
-    return np.where(lost & off, 1, np.where(lost & inside, 2, 0))
+    kinds = [within("nonwear"), within("too_short"), inside]
+    return np.select([lost & kind for kind in kinds], [1, 3, 2], 0)
 
 
 def _day(
@@ -253,9 +260,9 @@ def _day(
     # One strip for the shading: spans drawn one by one leave slits between them.
     axes.imshow(
         shade[None],
-        cmap=matplotlib.colors.ListedColormap(["white", _NOT_WORN, _NO_DATA]),
+        cmap=matplotlib.colors.ListedColormap(["white", *_SHADES]),
         vmin=0,
-        vmax=2,
+        vmax=len(_SHADES),
         extent=(0, 24, 0, top),
         aspect="auto",
         interpolation="none",

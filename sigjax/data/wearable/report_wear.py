@@ -19,7 +19,7 @@ _CHUNK_H = 6  # What is decoded at once: 8 MB of floats at 30 Hz.
 def spans_of(
     entries: Sequence[stores.Entry],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Where the stretches of wear of recordings lie.
+    """Where the stretches of wear of recordings lie, those too short to keep as well.
 
     Returns:
       Float64 `[k]` start and end of every stretch, seconds since 1970-01-01; int
@@ -29,6 +29,11 @@ def spans_of(
         (segment.start, segment.start + segment.samples / entry.rate_hz, row)
         for row, entry in enumerate(entries)
         for segment in entry.segments
+    ]
+    found += [
+        (begun, ended, row)
+        for row, entry in enumerate(entries)
+        for begun, ended in entry.quality.get("too_short", ())
     ]
     start, end, row = np.array(found, np.float64).reshape(-1, 3).T
     first = np.full(len(entries), np.inf)
