@@ -40,10 +40,6 @@ NAME = "prepare"
 UKB_FILES = 115_390
 DEVICE = f"cpu:{harness.cpu()} x{os.cpu_count()}"
 _OURS, _PEER = "benchmarks.prepare_ours", "benchmarks.prepare_peer"
-# A library that starts a thread per core would blur what one core does.
-_ONE_THREAD = {
-    name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-}
 
 
 def _environment(**more: str) -> dict[str, str]:
@@ -70,7 +66,7 @@ def main() -> None:
 def missing_peer() -> str:
     """What actipy lacks here, and what to do; empty if nothing."""
     if importlib.util.find_spec("actipy") is None:
-        return "actipy is not installed; pip install 'sigjax[bench]'"
+        return "actipy is not installed; pip install '.[bench]' in a clone"
     if shutil.which("java") is None:
         return "actipy needs Java, which is not on the path; install a Java runtime"
     return ""
@@ -183,9 +179,7 @@ def store_line(path: pathlib.Path, *, repeats: int) -> dict[str, Any]:
 def floor_line(path: pathlib.Path, *, seconds: float) -> dict[str, Any]:
     """The least that it takes, and how far `seconds` are from that."""
     runs = [
-        prepare_child.ask(
-            _OURS, ["floor", str(path)], env={**os.environ, **_ONE_THREAD}
-        )
+        prepare_child.ask(_OURS, ["floor", str(path)], env=_environment())
         for _ in range(3)
     ]
     best = min(runs, key=lambda run: run["floor_s"])

@@ -141,7 +141,8 @@ def demo(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     c.data.crop_s, c.task.windows = 6 * 3600.0, 6
     c.data.batch_size, c.data.validation_fraction = 4, 0.25
     c.data.read_threads, c.data.prefetch_batches = 1, 2
-    # Six people are few: a larger rate fits them no better, and others worse.
+    # At 3e-3 and 600 steps, data changed by 1e-7 moved the held-out loss from 1.12 to
+    # 1.51 (predictor: 1.43). Rate and steps were chosen by that loss, in a few runs.
     c.optim.learning_rate, c.optim.warmup_epochs = 1e-3, 10.0
     c.train.steps = 800
     c.train.log_every, c.train.checkpoint_every = 10, 200

@@ -18,18 +18,18 @@ a week at 100 Hz; as many as there are cores, or fewer where memory does not suf
 worker that dies (out of memory, say) costs its file alone: it is tried once more on
 its own at the end, and is reported as unreadable if that fails.
 
-Many machines: `pip install 'sigjax[beam]'` and --beam, everything after `--` being
-options of Apache Beam. The program that is started here finds the files, waits for the
-runner, and then writes the store's index and report.
+Many machines: `pip install '.[beam]'` in a clone and --beam, everything after `--`
+being options of Apache Beam. The program that is started here finds the files, waits
+for the runner, and then writes the store's index and report.
 
     python -m launch.prepare --input=raw --output=store --beam -- \
         --runner=DirectRunner --direct_running_mode=multi_processing \
         --direct_num_workers=4
 
 Remote workers need sigjax and its dependencies. Either bake them into an image
-(FROM apache/beam_python3.11_sdk:2.77.0; RUN pip install sigjax) and name it with
---sdk_container_image, or build a wheel (`pip wheel --no-deps -w dist .`) and send it
-with --extra_package, which installs it and its dependencies when a worker starts. The
+(FROM apache/beam_python3.11_sdk:2.77.0; COPY . /sigjax; RUN pip install /sigjax) and
+name it with --sdk_container_image, or build a wheel (`pip wheel --no-deps -w dist .`)
+and send it with --extra_package, which installs it and its dependencies when a worker starts. The
 Python of the workers must be the one that submits. A process prepares one recording at
 a time, however many threads the runner gives it: 2 GB of memory per process are
 plenty.

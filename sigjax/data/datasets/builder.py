@@ -83,7 +83,7 @@ class LabelledBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
 
     def schemes(self, settings: BuildSettings) -> dict[str, dict[str, str]]:
         """By name: the class of each annotation, `""` for none."""
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} names no label schemes")
 
     def about_people(self, settings: BuildSettings) -> dict[str, dict[str, str]]:
         """What is known of people, such as their age; may leave people out."""
