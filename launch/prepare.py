@@ -29,10 +29,10 @@ for the runner, and then writes the store's index and report.
 Remote workers need sigjax and its dependencies. Either bake them into an image
 (FROM apache/beam_python3.11_sdk:2.77.0; COPY . /sigjax; RUN pip install /sigjax) and
 name it with --sdk_container_image, or build a wheel (`pip wheel --no-deps -w dist .`)
-and send it with --extra_package, which installs it and its dependencies when a worker starts. The
-Python of the workers must be the one that submits. A process prepares one recording at
-a time, however many threads the runner gives it: 2 GB of memory per process are
-plenty.
+and send it with --extra_package, which installs it and its dependencies when a worker
+starts. The Python of the workers must be the one that submits. A process prepares one
+recording at a time, however many threads the runner gives it: 2 GB of memory per
+process are plenty.
 
   Dataflow  ... --input=gs://B/raw --output=gs://B/store --beam -- \
                 --runner=DataflowRunner --project=P --region=europe-west2 \
