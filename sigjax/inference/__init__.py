@@ -1,0 +1,1 @@
+"""Models out of bundles, ready for use: what `sigjax.load` returns."""
