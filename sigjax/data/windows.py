@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from sigjax.data.datasets.builder import DatasetError
 from sigjax.data.labelled import LabelledSegment, LabelledSet
 from sigjax.data.wearable.labels import MISSING
 
+Tail = Literal["drop", "pad", "reach_back"]
 # Decoded records are copied into the batch in groups, so that they are never all in
 # memory beside it.
 _RECORDS_AT_ONCE = 320
@@ -42,8 +43,13 @@ class WindowConfig:
       window_s: Length of a window, seconds: a whole number of records.
       stride_s: From one window to the next: a whole number of records. `window_s`
         for windows that do not overlap.
-      pad: Also take the rest of a stretch that fills no window, with zeros after its
-        end. Otherwise that rest, and any shorter stretch, is left out (and told).
+      tail: What becomes of the rest of a stretch that fills no window, and of a
+        stretch that is shorter than one. `"drop"` leaves it out (and tells). `"pad"`
+        takes it, with zeros after its end. `"reach_back"` takes a last window that
+        ends with the last whole label window, so that it is full; a stretch shorter
+        than a window is padded. Where windows do not overlap otherwise, the labels
+        that an earlier window has are -1 in the last one: each label is in exactly
+        one window.
       min_purity: A label counts if at least this share of its raw samples has it; 1
         leaves out all that are mixed.
       unlabelled: Keep windows in which no label counts.
@@ -55,10 +61,17 @@ class WindowConfig:
     scheme: str
     window_s: float
     stride_s: float
-    pad: bool = False
+    tail: Tail = "drop"
     min_purity: float = 0.0
     unlabelled: bool = False
     in_memory: bool = False
+
+    def __post_init__(self):
+        """Refuses a tail that is none."""
+        if self.tail not in get_args(Tail):
+            raise ValueError(
+                f"tail must be one of {', '.join(get_args(Tail))}, got {self.tail!r}"
+            )
 
 
 class Window(NamedTuple):
@@ -86,13 +99,16 @@ class LabelledWindows:
       class_counts: Int64 `[v]`, label windows of each class, each counted once however
         many windows it is in.
       segment: Int32 `[w]`, the stretch of each window, index into `dataset.segments`.
-      first: Int32 `[w]`, its first record, counted in that stretch.
+      first: Int32 `[w]`, its first label window, counted in that stretch.
+      seen: Int32 `[w]`, how many of its first label windows are left to the window
+        before it; not 0 only for a last window that reaches back.
       summary: What is in and what is left out: `windows`, `windows_unlabelled` (left
         out unless asked for), `segments`, `segments_too_short`, `hours`,
         `hours_outside_windows`; of all label windows of these people, `labels`, those
         `labels_missing` (no annotation), `labels_not_in_scheme`, `labels_impure`,
         `labels_cut` (by the end of the stretch) and `labels_used`.
       samples: Length of a window.
+      labels: Label windows in a window, `n`.
     """
 
     def __init__(
@@ -109,10 +125,12 @@ class LabelledWindows:
         if unknown:
             raise DatasetError(f"{dataset.path}: not in the set: {', '.join(unknown)}")
         self.dataset, self.people, self.config = dataset, tuple(people), config
-        self._records = _whole(config.window_s, dataset.record_s, "window_s")
-        self._stride = _whole(config.stride_s, dataset.record_s, "stride_s")
-        self.samples = self._records * dataset.record_samples
+        records = _whole(config.window_s, dataset.record_s, "window_s")
+        stride = _whole(config.stride_s, dataset.record_s, "stride_s")
+        self.samples = records * dataset.record_samples
         self._label_samples = round(dataset.label_s * dataset.rate_hz)
+        self.labels = self.samples // self._label_samples
+        self._stride = stride * dataset.record_samples // self._label_samples
         self._scheme = dataset.scheme(config.scheme)
         self.classes = self._scheme.classes
         self._kept: dict[int, tuple[np.ndarray, float]] = {}
@@ -126,30 +144,31 @@ class LabelledWindows:
     def _lay(self) -> None:
         count: collections.Counter[str] = collections.Counter()
         used = np.zeros(len(self.classes), np.int64)
-        segments, firsts, covered, total = [], [], 0, 0
+        segments, firsts, seens, covered, total = [], [], [], 0, 0
         wanted = set(self.people)
         for number, segment in enumerate(self.dataset.segments):
             if segment.person not in wanted:
                 continue
             starts = self._starts(segment)
+            seen = self._seen(starts)
             label = self._labels(segment, count)
             used += np.bincount(label[label >= 0], minlength=len(used))
             there = np.concatenate([[0], np.cumsum(label >= 0)])
-            per_record = self.dataset.record_samples // self._label_samples
-            begin = starts * per_record
-            end = np.minimum(begin + self._records * per_record, len(label))
-            empty = there[end] == there[np.minimum(begin, len(label))]
+            begin, end = starts + seen, starts + self.labels
+            empty = there[np.minimum(end, len(label))] == there[begin]
             count["windows_unlabelled"] += int(empty.sum())
             count["segments_too_short"] += not len(starts)
             count["segments"] += 1
             covered += self._covered(segment, starts)
             total += segment.samples
-            keep = starts if self.config.unlabelled else starts[~empty]
-            segments.append(np.full(len(keep), number, np.int32))
-            firsts.append(keep.astype(np.int32))
+            keep = slice(None) if self.config.unlabelled else ~empty
+            segments.append(np.full(len(starts[keep]), number, np.int32))
+            firsts.append(starts[keep].astype(np.int32))
+            seens.append(seen[keep].astype(np.int32))
         hour = 3600 * self.dataset.rate_hz
         self.segment = np.concatenate([np.zeros(0, np.int32), *segments])
         self.first = np.concatenate([np.zeros(0, np.int32), *firsts])
+        self.seen = np.concatenate([np.zeros(0, np.int32), *seens])
         self.class_counts = used
         self.summary = {
             "windows": len(self.first),
@@ -160,23 +179,38 @@ class LabelledWindows:
         }
 
     def _starts(self, segment: LabelledSegment) -> np.ndarray:
-        """First records of the windows of a stretch."""
-        stride = self._stride * self.dataset.record_samples
-        beyond = segment.samples - self.samples
-        count = beyond // stride + 1 if beyond >= 0 else 0
-        if self.config.pad and (count == 0 or beyond % stride):
-            last = count * stride
+        """First label windows of the windows of a stretch, int64 `[w]`."""
+        whole = segment.samples // self._label_samples
+        beyond = whole - self.labels
+        starts = np.arange(beyond // self._stride + 1 if beyond >= 0 else 0)
+        starts = starts * self._stride
+        following = len(starts) * self._stride
+        if self.config.tail == "pad":
+            step = self._stride * self._label_samples
+            rest = (segment.samples - self.samples) % step if len(starts) else 1
             # With a stride beyond the window, the rest may lie between windows.
-            count += last < segment.samples
-        return np.arange(count) * self._stride
+            if rest and following * self._label_samples < segment.samples:
+                starts = np.append(starts, following)
+        elif self.config.tail == "reach_back" and whole:
+            if not len(starts):
+                starts = np.array([0])
+            elif starts[-1] < beyond:
+                starts = np.append(starts, beyond)
+        return starts
+
+    def _seen(self, starts: np.ndarray) -> np.ndarray:
+        """Label windows at the start of each window that belong to the one before."""
+        if self.config.tail != "reach_back" or self._stride < self.labels:
+            return np.zeros_like(starts)
+        overlap = np.maximum(self.labels - np.diff(starts), 0)
+        return np.concatenate([np.zeros(min(len(starts), 1), np.int64), overlap])
 
     def _covered(self, segment: LabelledSegment, starts: np.ndarray) -> int:
-        step = min(self._stride, self._records) * self.dataset.record_samples
-        if not len(starts):
-            return 0
-        last = int(starts[-1]) * self.dataset.record_samples
-        end = min(last + self.samples, segment.samples)
-        return (len(starts) - 1) * step + end - last
+        """Samples of a stretch that are in any window."""
+        begin = starts * self._label_samples
+        end = np.minimum(begin + self.samples, segment.samples)
+        before = np.concatenate([[0], end[:-1]])[: len(end)]
+        return int(np.sum(end - np.maximum(begin, before)))
 
     def _labels(
         self, segment: LabelledSegment, count: collections.Counter[str] | None = None
@@ -221,7 +255,7 @@ class LabelledWindows:
         Not in the batches: devices have no float64, and float32 is off by minutes.
         """
         segment = self.dataset.segments[self.segment[index]]
-        return segment.start + float(self.first[index]) * self.dataset.record_s
+        return segment.start + float(self.first[index]) * self.dataset.label_s
 
     def read(self, plans: Sequence[Window]) -> Batch:
         """Reads windows into a batch.
@@ -240,28 +274,30 @@ class LabelledWindows:
         """
         size = self.dataset.record_samples
         segments = [self.dataset.segments[self.segment[p.index]] for p in plans]
-        counts = np.zeros((len(plans), self._records, size, 3), np.int16)
+        counts = np.zeros((len(plans), self.samples, 3), np.int16)
         scale = np.zeros(len(plans), np.float32)
-        labels = self.samples // self._label_samples
-        label = np.full((len(plans), labels), MISSING, np.int32)
+        label = np.full((len(plans), self.labels), MISSING, np.int32)
         valid = np.zeros(len(plans), np.int32)
         wanted = []
         for row, (plan, segment) in enumerate(zip(plans, segments, strict=True)):
-            first = int(self.first[plan.index])
-            stop = min(first + self._records, segment.records)
-            wanted += [(row, i, segment.first + first + i) for i in range(stop - first)]
-            valid[row] = min(self.samples, segment.samples - first * size)
-            begin = first * size // self._label_samples
-            found = self._class_of(int(self.segment[plan.index]))[begin:][:labels]
+            begin = int(self.first[plan.index]) * self._label_samples
+            valid[row] = min(self.samples, segment.samples - begin)
+            # A window that reaches back begins and ends within records.
+            touched = range(begin // size, -(-(begin + int(valid[row])) // size))
+            wanted += [(row, i * size - begin, segment.first + i) for i in touched]
+            found = self._label(plan.index)
             label[row, : len(found)] = found
         for at in range(0, len(wanted), _RECORDS_AT_ONCE):
             some = wanted[at : at + _RECORDS_AT_ONCE]
             records = self._fetch([index for _, _, index in some])
-            for (row, place, _), record in zip(some, records, strict=True):
-                counts[row, place], scale[row] = record
+            for (row, place, _), (samples, each) in zip(some, records, strict=True):
+                inside = slice(max(place, 0), place + size)
+                room = counts[row, inside]
+                room[:] = samples[max(-place, 0) :][: len(room)]
+                scale[row] = each
         number = {person: index for index, person in enumerate(self.people)}
         return {
-            "counts": counts.reshape(len(plans), self.samples, 3),
+            "counts": counts,
             "scale": scale,
             "valid": valid,
             "label": label,
@@ -291,8 +327,13 @@ class LabelledWindows:
         wanted = np.unique(self.segment).tolist()
         return {n: self._labels(self.dataset.segments[n]) for n in wanted}
 
-    def _class_of(self, segment: int) -> np.ndarray:
-        return self._classes_of_segments[segment]
+    def _label(self, index: int) -> np.ndarray:
+        """Class of each label window of a window, as far as its stretch goes."""
+        first = int(self.first[index])
+        found = self._classes_of_segments[int(self.segment[index])]
+        found = found[first : first + self.labels].copy()
+        found[: self.seen[index]] = MISSING
+        return found
 
 
 def _whole(seconds: float, record_s: float, name: str) -> int:

@@ -105,7 +105,7 @@ def test_a_day_has_279_windows_of_50_minutes(tmp_path, monkeypatch):
     )
     source = all_of(labelled.LabelledSet.open(day), window_s=3000.0, stride_s=300.0)
     assert len(source) == 279
-    apart = all_of(source.dataset, window_s=3000.0, stride_s=3000.0, pad=True)
+    apart = all_of(source.dataset, window_s=3000.0, stride_s=3000.0, tail="pad")
     assert len(apart) == 29
     assert source.read([windows.Window(0, 0)])["label"].shape == (1, 300)
 
@@ -113,9 +113,7 @@ def test_a_day_has_279_windows_of_50_minutes(tmp_path, monkeypatch):
 def expected_labels(dataset, source, row, *, min_purity=0.0):
     """Of a window's records as they are stored."""
     segment = dataset.segments[source.segment[row]]
-    first = segment.first + source.first[row]
-    stop = min(first + 4, segment.first + segment.records)
-    records = dataset.read(range(first, stop))
+    records = dataset.read(range(segment.first, segment.first + segment.records))
     schemes = dataset.metadata["schemes"]["Willetts2018"]
     labels = []
     for record in records:
@@ -126,13 +124,15 @@ def expected_labels(dataset, source, row, *, min_purity=0.0):
             whole = 10 * (place + 1) <= record["samples"]
             good = name and whole and purity >= min_purity - 1e-6
             labels.append(source.classes.index(name) if good else -1)
-    return labels + [-1] * (20 - len(labels))
+    first = source.first[row]
+    labels = [*labels, *[-1] * 20][first : first + 20]
+    return [-1] * source.seen[row] + labels[source.seen[row] :]
 
 
 @pytest.mark.parametrize("min_purity", [0.0, 1.0])
-@pytest.mark.parametrize("pad", [False, True])
-def test_labels_are_those_of_the_records(dataset, pad, min_purity):
-    source = all_of(dataset, pad=pad, min_purity=min_purity)
+@pytest.mark.parametrize("tail", ["drop", "pad", "reach_back"])
+def test_labels_are_those_of_the_records(dataset, tail, min_purity):
+    source = all_of(dataset, tail=tail, min_purity=min_purity)
     batch = read_all(source)
     for row in range(len(source)):
         wanted = expected_labels(dataset, source, row, min_purity=min_purity)
@@ -141,7 +141,7 @@ def test_labels_are_those_of_the_records(dataset, pad, min_purity):
 
 
 def test_padding_covers_every_sample_once(dataset):
-    source = all_of(dataset, stride_s=200.0, pad=True, unlabelled=True)
+    source = all_of(dataset, stride_s=200.0, tail="pad", unlabelled=True)
     batch = read_all(source)
     seen = collections.Counter()
     for counts, valid, label in zip(
@@ -157,7 +157,16 @@ def test_padding_covers_every_sample_once(dataset):
 
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"pad": True}, {"stride_s": 400.0}, {"min_purity": 1.0}, {"unlabelled": True}],
+    [
+        {},
+        {"tail": "pad"},
+        {"tail": "reach_back"},
+        {"tail": "reach_back", "stride_s": 200.0},
+        {"tail": "reach_back", "stride_s": 250.0},
+        {"stride_s": 400.0},
+        {"min_purity": 1.0},
+        {"unlabelled": True},
+    ],
 )
 def test_the_summary_accounts_for_everything(dataset, changes):
     source = all_of(dataset, **changes)
@@ -180,6 +189,58 @@ def test_the_summary_accounts_for_everything(dataset, changes):
     assert summary["segments_too_short"] == len(dataset.segments) - len(in_windows)
 
 
+@pytest.mark.parametrize("window_s", [50.0, 200.0, 350.0])
+@pytest.mark.parametrize("min_purity", [0.0, 1.0])
+def test_reaching_back_gives_each_label_to_one_window(dataset, window_s, min_purity):
+    same = {"window_s": window_s, "stride_s": window_s, "min_purity": min_purity}
+    source = all_of(dataset, tail="reach_back", **same)
+    batch = read_all(source)
+    seen = collections.Counter()
+    for row, label in enumerate(batch["label"]):
+        segment = dataset.segments[source.segment[row]]
+        for place in np.flatnonzero(label >= 0):
+            at = segment.start + 10 * (source.first[row] + place)
+            assert at == source.start(row) + 10 * place
+            seen[segment.recording, at, int(label[place])] += 1
+    assert set(seen.values()) == {1}
+    labels = collections.Counter(label for *_, label in seen)
+    assert [labels[v] for v in range(len(source.classes))] == list(source.class_counts)
+    assert len(seen) == source.summary["labels_used"]
+    # Full, but for stretches that are shorter; what is padded is silent.
+    for row, (counts, valid) in enumerate(
+        zip(batch["counts"], batch["valid"], strict=True)
+    ):
+        length = dataset.segments[source.segment[row]].samples
+        assert valid == min(window_s, length) and not counts[valid:].any()
+        np.testing.assert_array_equal(np.diff(counts[:valid, 2]), 1)
+        assert counts[0, 2] == 10 * source.first[row]
+
+
+def test_reaching_back_adds_to_windows_that_overlap(dataset):
+    plain, source = all_of(dataset), all_of(dataset, tail="reach_back")
+    assert not source.seen.any()
+    seen = {(int(s), int(f)) for s, f in zip(source.segment, source.first, strict=True)}
+    more = seen - set(zip(plain.segment.tolist(), plain.first.tolist(), strict=True))
+    ends = {number: s.samples // 10 for number, s in enumerate(dataset.segments)}
+    # P004 has 1,243 and 367 s: its last windows begin at 104 and 16 label windows.
+    assert more == {
+        (number, max(end - 20, 0))
+        for number, end in ends.items()
+        if end < 20 or (end - 20) % 5
+    }
+    assert (max(n for n in ends if dataset.segments[n].person == "P004"), 16) in more
+
+
+def test_a_stretch_without_a_whole_label_has_no_window(tmp_path, monkeypatch):
+    folder = tiny_sets.build_counting(
+        tmp_path, monkeypatch, people=1, lengths=lambda _: (9, 70), record_s=50
+    )
+    source = all_of(labelled.LabelledSet.open(folder), tail="reach_back")
+    assert source.segment.tolist() == [1] and source.first.tolist() == [0]
+    assert source.summary["segments_too_short"] == 1
+    assert read_all(source)["valid"].tolist() == [70]
+
+
 def test_windows_without_any_label_are_left_out(dataset):
     # Walmsley2020 leaves out "cleaning", and only pure labels count.
     source = all_of(
@@ -199,7 +260,7 @@ def test_windows_without_any_label_are_left_out(dataset):
 
 
 def test_class_counts_are_of_windows_that_do_not_overlap(dataset):
-    source = all_of(dataset, window_s=50.0, stride_s=50.0, pad=True)
+    source = all_of(dataset, window_s=50.0, stride_s=50.0, tail="pad")
     label = read_all(source)["label"]
     counts = np.bincount(label[label >= 0], minlength=len(source.classes))
     np.testing.assert_array_equal(source.class_counts, counts)
@@ -235,7 +296,7 @@ def test_training_batches_are_the_same_whoever_reads(dataset):
 
 
 def test_evaluation_sees_each_window_once(dataset):
-    source = all_of(dataset, stride_s=200.0, pad=True)
+    source = all_of(dataset, stride_s=200.0, tail="pad")
     batches = list(pipeline.eval_batches(source, batch_size=8, seed=0))
     window = np.concatenate([b["window"] for b in batches])
     weight = np.concatenate([b["weight"] for b in batches])
@@ -279,6 +340,7 @@ def test_source_pickles(dataset):
         ({"window_s": 175.0}, ValueError, "window_s=175 is not a whole number"),
         ({"stride_s": 25.0}, ValueError, "stride_s=25 is not a whole number"),
         ({"window_s": 5000.0}, DatasetError, "no window of 5000 s"),
+        ({"tail": "wrap"}, ValueError, "one of drop, pad, reach_back, got 'wrap'"),
         ({"scheme": "Doherty"}, DatasetError, "no label scheme 'Doherty'"),
     ],
 )
