@@ -302,17 +302,17 @@ def load_params(path: epath.PathLike, item: str | None = None) -> PyTree:
     return found if item is None else found[item]
 
 
-def latest_params(
+def latest_variables(
     workdir: epath.PathLike, step: int | None = None
-) -> tuple[int, PyTree]:
-    """Parameters of a run, without its optimizer.
+) -> tuple[int, dict[str, PyTree]]:
+    """Flax variables of a run, without its optimizer.
 
     Args:
-      workdir: The run's directory.
+      workdir: The run's directory, or its `best`.
       step: Which checkpoint; the newest by default.
 
     Returns:
-      `(step, params)`, NumPy arrays.
+      `(step, variables)`: `params` and any other collection, NumPy arrays.
 
     Raises:
       CheckpointError: If that checkpoint does not exist or cannot be read.
@@ -331,7 +331,17 @@ def latest_params(
             f"{directory / str(step)} is damaged: {damage}; there are: "
             + ", ".join(map(str, steps))
         )
-    return step, load_params(directory / str(step) / "state", "params")
+    state = directory / str(step) / "state"
+    params = load_params(state, "params")
+    return step, {"params": params, **(load_params(state, "model_state") or {})}
+
+
+def latest_params(
+    workdir: epath.PathLike, step: int | None = None
+) -> tuple[int, PyTree]:
+    """`(step, params)` of a run; see `latest_variables`."""
+    step, variables = latest_variables(workdir, step)
+    return step, variables["params"]
 
 
 def describe(position: Mapping[str, Any]) -> str:

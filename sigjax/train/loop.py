@@ -2,8 +2,8 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,6 +15,7 @@ from sigjax.train.checkpoint import Checkpointer, CheckpointError, describe
 from sigjax.train.meter import Meter, NonFiniteError
 from sigjax.train.optim import OptimConfig, make_optimizer
 from sigjax.train.preemption import Preempted, StopRequest
+from sigjax.train.selection import Selection
 from sigjax.train.step import (
     TrainState,
     make_evaluation_step,
@@ -38,6 +39,10 @@ class TrainConfig:
       keep: How many of the newest checkpoints stay.
       keep_every: Also keep every checkpoint at a multiple of this many steps.
       evaluate_every: Steps between evaluations; always one at the end.
+      select: The held-out figure whose highest value chooses the step that a run is
+        judged by, such as `"balanced_accuracy"`; empty for the last step. The chosen
+        state is kept in `WORKDIR/best`.
+      patience: Evaluations without a better one after which training ends early.
       accumulation: Microbatches per update.
     """
 
@@ -48,13 +53,19 @@ class TrainConfig:
     keep: int = 3
     keep_every: int | None = None
     evaluate_every: int | None = None
+    select: str = ""
+    patience: int | None = None
     accumulation: int = 1
 
     def __post_init__(self):
         """Refuses intervals that never come."""
+        if self.patience is not None and not self.select:
+            raise ValueError("patience needs select: the figure that must get better")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name != "epochs" and value is not None and value < 1:
+            if field.name in ("epochs", "select"):
+                continue
+            if value is not None and value < 1:
                 raise ValueError(f"{field.name} must be at least 1, got {value}")
         if self.epochs <= 0:
             raise ValueError(f"epochs must be above 0, got {self.epochs}")
@@ -83,6 +94,7 @@ class Trainer:
       start_step: Where this process began: 0, or the restored checkpoint's step.
       state: The current state, sharded over the mesh.
       evaluated: The figures of the last evaluation, `{}` before the first.
+      selection: Which step `TrainConfig.select` has chosen.
     """
 
     def __init__(
@@ -96,6 +108,7 @@ class Trainer:
         rules: tuple[sharding.Rule, ...],
         workdir: epath.Path,
         seed: int,
+        given: Mapping[str, Any] | None = None,
     ):
         """Compiles the step and restores the newest good checkpoint, if any.
 
@@ -108,8 +121,10 @@ class Trainer:
           rules: Which parameters are split; see `sharding.state_sharding`.
           workdir: A directory that `writer.prepare_workdir` has checked.
           seed: Of initialisation and of every random draw on the device.
+          given: A part of the variables to start from, such as a trained encoder's.
 
         Raises:
+          sigjax.train.step.InitialValuesError: If `given` does not fit the model.
           sharding.MeshError: If batch or parameters do not divide over the mesh.
           checkpoint.CheckpointError: If there are checkpoints and none is readable.
           InputChangedError: If the data are not those the run was started on.
@@ -131,7 +146,8 @@ class Trainer:
 
         init = make_init(task, optimizer)
         self._key = jax.random.key(seed)
-        abstract = jax.eval_shape(init, self._key, self._abstract_batch)
+        self._given = dict(given or {})
+        abstract = jax.eval_shape(init, self._key, self._abstract_batch, self._given)
         placed = sharding.state_sharding(abstract, mesh, rules)
         self._abstract_state = jax.tree.map(
             lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
@@ -146,6 +162,9 @@ class Trainer:
         self._train_step = self._compile(optimizer, placed)
         self._checkpointer = Checkpointer(
             workdir, keep=config.keep, keep_every=config.keep_every
+        )
+        self.selection = Selection(
+            workdir, figure=config.select, patience=config.patience
         )
         self.evaluated: dict[str, float] = {}
         self.state, self.start_step = self._restore_or_init()
@@ -171,9 +190,10 @@ class Trainer:
             zeros = {
                 k: np.zeros(v.shape, v.dtype) for k, v in self._abstract_batch.items()
             }
-            return self._init(self._key, zeros), 0
+            return self._init(self._key, zeros, self._given), 0
         state, position = restored
         step = int(position.pop("step"))
+        self.selection.restore(position.pop("chosen", None))
         now = dict(self._data.fingerprint)
         if position != now:
             raise InputChangedError(
@@ -236,12 +256,15 @@ class Trainer:
         finally:
             writer.close()
             self._checkpointer.close()
+            self.selection.close()
         return self.state
 
     def _steps(self, writer: Writer, stop: StopRequest, profile) -> None:
         meter = Meter(self.examples_per_step)
         batches = self._batches()
         for step in range(self.start_step, self.total_steps):
+            if self.selection.ended:
+                return
             self._trace(step, profile)
             with meter.waiting():
                 batch = next(batches)
@@ -266,21 +289,24 @@ class Trainer:
         checkpoint ever holds a state that came after a NaN.
         """
         c = self._config
-        last = stopping or done == self.total_steps
-        saving = last or done % c.checkpoint_every == 0
         evaluating = not stopping and (
             done == self.total_steps
             or (c.evaluate_every is not None and done % c.evaluate_every == 0)
         )
+        last = stopping or done == self.total_steps
+        saving = last or done % c.checkpoint_every == 0
         if not (saving or evaluating or done % c.log_every == 0):
             return
         values = {"epoch": done / self._data.steps_per_epoch, **meter.flush()}
         if evaluating:
             values |= self.evaluate()
+            self.selection.consider(done, self.evaluated, self.state)
         writer.progress(done, **_shown(values))
         writer.write(done, values)
-        if saving:
+        if saving or self.selection.ended:
             position = {"step": done, **self._data.fingerprint}
+            if self.selection.chosen:
+                position["chosen"] = self.selection.position()
             self._checkpointer.save(done, self.state, position)
         meter.restart()
 
@@ -298,14 +324,16 @@ class Trainer:
         total = None
         for batch in self._data.evaluation(shard_index=index, shard_count=count):
             placed = sharding.to_global(dict(batch), self._batch_sharding)
-            sums = self._evaluation_step(self.state, placed, self._key)
+            # Fetched each time: that bounds the batches in flight, as in training.
+            sums = jax.device_get(self._evaluation_step(self.state, placed, self._key))
+            sums = {k: np.asarray(v, np.float64) for k, v in sums.items()}
             total = sums if total is None else jax.tree.map(np.add, total, sums)
-            # Bounds the batches in flight, as in training.
-            total = jax.device_get(total)
         if total is None:
             return {}
         examples = float(total.pop("examples"))
-        self.evaluated = {k: float(v) / examples for k, v in total.items()}
+        means = {k: np.asarray(v / examples) for k, v in total.items()}
+        summarise = getattr(self._task, "summarise", _scalars)
+        self.evaluated = summarise(means)
         return {f"val_{k}": v for k, v in self.evaluated.items()}
 
     def example(self, function: Callable[..., PyTree], count: int = 8) -> Example:
@@ -368,6 +396,10 @@ class Trainer:
         return f"Last good checkpoint: {good}."
 
 
+def _scalars(means: Mapping[str, np.ndarray]) -> dict[str, float]:
+    return {name: float(value) for name, value in means.items()}
+
+
 def _shown(values: dict[str, float]) -> dict[str, str]:
-    names = ("loss", "val_loss", "examples_per_s")
+    names = ("loss", "val_loss", "val_balanced_accuracy", "examples_per_s")
     return {name: f"{values[name]:.4g}" for name in names if name in values}

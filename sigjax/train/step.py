@@ -5,6 +5,7 @@ with shardings, the benchmarks and tests without.
 """
 
 import dataclasses
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,7 +17,13 @@ import optax
 from sigjax.train.optim import Optimizer
 from sigjax.train.sharding import MeshError
 from sigjax.train.task import Task
-from sigjax.typing import Array, Batch, LossOutput, PRNGKey
+from sigjax.typing import Array, Batch, LossOutput, PRNGKey, PyTree
+
+_NOTHING: Mapping[str, Any] = types.MappingProxyType({})
+
+
+class InitialValuesError(ValueError):
+    """Weights to start from are not those of the model; says which."""
 
 
 @flax.struct.dataclass
@@ -43,12 +50,37 @@ class TrainState:
         return {"params": self.params, **self.model_state}
 
 
-def make_init(task: Task, optimizer: Optimizer) -> Callable[..., TrainState]:
-    """The pure function `(key, batch) -> TrainState` at step 0."""
+def _overlay(own: PyTree, given: Mapping[str, Any], path: str = "") -> PyTree:
+    """`own` with the leaves that `given` has; it may not have others."""
+    replaced = dict(own)
+    for name, value in given.items():
+        where = f"{path}/{name}" if path else name
+        if name not in own:
+            raise InitialValuesError(f"the model has no {where}")
+        if isinstance(value, Mapping):
+            replaced[name] = _overlay(own[name], value, where)
+        elif value.shape != own[name].shape:
+            raise InitialValuesError(
+                f"{where} has shape {value.shape}, the model's has {own[name].shape}"
+            )
+        else:
+            replaced[name] = value.astype(own[name].dtype)
+    return replaced
 
-    def init(key: PRNGKey, batch: Batch) -> TrainState:
+
+def make_init(task: Task, optimizer: Optimizer) -> Callable[..., TrainState]:
+    """The pure function `(key, batch, given={}) -> TrainState` at step 0.
+
+    `given` is a part of the task's variables (`{"params": {"encoder": ...}}`): weights
+    that were trained before. They are in place before the optimizer's state is made,
+    since that may remember them. Raises `InitialValuesError` if they do not fit.
+    """
+
+    def init(
+        key: PRNGKey, batch: Batch, given: Mapping[str, Any] = _NOTHING
+    ) -> TrainState:
         init_key, run_key = jax.random.split(key)
-        variables = dict(task.init(init_key, batch))
+        variables = _overlay(dict(task.init(init_key, batch)), given)
         params = variables.pop("params")
         return TrainState(
             step=jnp.zeros((), jnp.int32),
@@ -165,10 +197,12 @@ def make_evaluation_step(
         metrics = task.evaluate(state.variables, batch, key)
         examples = len(next(iter(metrics.values())))
         weight = jnp.repeat(weight, examples // len(weight))
+
         # where, not a product: a padded row may hold anything, NaN included.
-        sums = {
-            k: jnp.where(weight > 0, v * weight, 0.0).sum() for k, v in metrics.items()
-        }
-        return sums | {"examples": weight.sum()}
+        def total(value):
+            by_row = weight.reshape(-1, *[1] * (value.ndim - 1))
+            return jnp.where(by_row > 0, value * by_row, 0.0).sum(axis=0)
+
+        return jax.tree.map(total, dict(metrics)) | {"examples": weight.sum()}
 
     return evaluation_step

@@ -1,4 +1,4 @@
-"""What the loop needs of a system: four functions, and of its data: five.
+"""What the loop needs of a system: three functions, and of its data: five.
 
 A new system is a class with these methods, never a new loop. The loop does not know
 models, losses, batch keys or data sets; a task does not know meshes, optimizers,
@@ -32,7 +32,12 @@ class Task(Protocol):
     def evaluate(
         self, variables: Mapping[str, PyTree], batch: Batch, key: PRNGKey
     ) -> Mapping[str, Array]:
-        """Figures per example, `[e]` each, averaged over the held-out split."""
+        """Figures per example, `[e, ...]` each, averaged over the held-out split.
+
+        A task whose figures are not such means (a kappa of a whole split) has a fifth
+        function, `summarise(means) -> figures`: it makes them from the means, NumPy
+        arrays `[...]`. Without it the means, single numbers, are the figures.
+        """
         ...
 
 
