@@ -71,6 +71,7 @@ class LabelledSet:
       schemes: Names of the label schemes; `"annotation"` makes each its own class.
       people: Those of whom there are records, and what is known of each.
       segments: Stretches of wear.
+      simulated: Whether simulated recordings are among its sources.
       metadata: All of it, as the builder wrote it.
       fingerprint: Short hash of samples, labels and schemes: equal means the same data.
     """
@@ -88,6 +89,8 @@ class LabelledSet:
         self.people = {n: p for n, p in metadata["people"].items() if p["records"]}
         self.segments = tuple(_segments(metadata, self.record_samples))
         self.fingerprint = metadata["fingerprint"]
+        # Sets of before this was noted are taken for real ones.
+        self.simulated = bool(metadata.get("simulated", False))
         self._source = source
 
     @classmethod
@@ -118,6 +121,20 @@ class LabelledSet:
     def record_samples(self) -> int:
         """Samples of a record."""
         return round(self.record_s * self.rate_hz)
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """How its recordings were prepared and read, as a store describes it.
+
+        Without the column of labels: recordings to be classified have none.
+        """
+        settings = self.metadata["settings"]
+        csv = settings["options"]["csv"]
+        read = {
+            "tz": settings["options"]["tz"],
+            "csv": None if csv is None else {**csv, "label": ""},
+        }
+        return {**settings["prepare"], "read": read}
 
     def side(self, split: str, side: str) -> tuple[str, ...]:
         """People on one side of a division, as far as the set has them.

@@ -54,19 +54,45 @@ def held_out(people: Iterable[str], *, fraction: float, seed: int) -> frozenset[
     """
     if not 0 <= fraction < 1:
         raise ValueError(f"validation_fraction {fraction} is not in [0, 1)")
+    found = ranked(people, seed=seed)
+    count = _share(fraction, len(found))
+    if count >= len(found):
+        raise ValueError(
+            f"a validation_fraction of {fraction} of {len(found)} people"
+            " leaves nobody to train on; add people or lower the fraction"
+        )
+    return frozenset(found[:count])
+
+
+def share_of(people: Iterable[str], *, fraction: float, seed: int) -> frozenset[str]:
+    """Chooses the people of a smaller study: a smaller share is part of a larger one.
+
+    Args:
+      people: To choose from.
+      fraction: In (0, 1], rounded up.
+      seed: Another seed, other people.
+
+    Raises:
+      ValueError: The fraction is out of range.
+    """
+    if not 0 < fraction <= 1:
+        raise ValueError(f"train_fraction {fraction} is not in (0, 1]")
+    found = ranked(people, seed=seed)
+    return frozenset(found[: _share(fraction, len(found))])
+
+
+def ranked(people: Iterable[str], *, seed: int) -> list[str]:
+    """People in an order that depends on the seed and each one's name alone."""
 
     def rank(person: str) -> bytes:
         return hashlib.blake2b(f"{seed}:{person}".encode()).digest()
 
-    ranked = sorted(set(people), key=rank)
+    return sorted(set(people), key=rank)
+
+
+def _share(fraction: float, count: int) -> int:
     # Rounded first: 0.07 * 100 is 7.000000000000001 in floating point.
-    count = math.ceil(round(fraction * len(ranked), 9))
-    if count >= len(ranked):
-        raise ValueError(
-            f"a validation_fraction of {fraction} of {len(ranked)} people"
-            " leaves nobody to train on; add people or lower the fraction"
-        )
-    return frozenset(ranked[:count])
+    return math.ceil(round(fraction * count, 9))
 
 
 def names(dataset: str) -> list[str]:

@@ -118,6 +118,7 @@ class LabelledBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
             format=FORMAT,
             rate_hz=settings.prepare.rate_hz,
             settings=described(settings),
+            simulated=simulated(found),
             schemes=self.schemes(settings),
             annotations=[],
             people={},
@@ -271,6 +272,12 @@ def build(
                 download_config=tfds.download.DownloadConfig(download_mode=mode),
             )
     return folder, True
+
+
+def simulated(paths: Iterable[epath.Path]) -> bool:
+    """Whether a folder of these recordings says that it holds simulated ones."""
+    folders = dict.fromkeys(path.parent for path in paths)
+    return any((folder / "SIMULATED.txt").exists() for folder in folders)
 
 
 def described(settings: BuildSettings) -> dict[str, Any]:
