@@ -110,7 +110,10 @@ class Mae(nn.Module):
         self.head = nn.Dense(c.patch_size, kernel_init=_HEAD_INIT, dtype=dtype)
 
     def encode(
-        self, patches: Float[Array, "b n p"], mask: Bool[Array, "b n"] | None = None
+        self,
+        patches: Float[Array, "b n p"],
+        mask: Bool[Array, "b n"] | None = None,
+        length: Int[Array, "b"] | None = None,
     ) -> Float[Array, "b n d"]:
         """Tokens of all patches.
 
@@ -118,6 +121,8 @@ class Mae(nn.Module):
           patches: `[b, n, p]` patch values in the signal's units (g).
           mask: Bool `[b, n]`, true where the mask token replaces the patch; none is
             masked without it.
+          length: Int `[b]`, how many leading patches are valid; all without it. Tokens
+            of valid patches are those of the window without its padding.
 
         Returns:
           `[b, n, d]` in the compute dtype.
@@ -125,7 +130,7 @@ class Mae(nn.Module):
         x = self.embed(patches)
         if mask is not None:
             x = jnp.where(mask[..., None], self.mask_token.astype(x.dtype), x)
-        return self.encoder(x)
+        return self.encoder(x, length)
 
     def reconstruct(self, tokens: Float[Array, "b n d"]) -> Float[Array, "b n p"]:
         """Patch values from tokens: `[b, n, d]` to float32 `[b, n, p]`."""
@@ -136,6 +141,7 @@ class Mae(nn.Module):
         patches: Float[Array, "b n p"],
         mask: Bool[Array, "b n"] | None = None,
         reconstruct_index: Int[Array, "b m"] | None = None,
+        length: Int[Array, "b"] | None = None,
     ) -> MaeOutput:
         """Encodes, then reconstructs.
 
@@ -143,8 +149,9 @@ class Mae(nn.Module):
           patches: `[b, n, p]`.
           mask: Bool `[b, n]`, true where hidden.
           reconstruct_index: Int `[b, m]`, which tokens to reconstruct; all without it.
+          length: Int `[b]`, how many leading patches are valid; all without it.
         """
-        tokens = self.encode(patches, mask)
+        tokens = self.encode(patches, mask, length)
         chosen = tokens
         if reconstruct_index is not None:
             chosen = jnp.take_along_axis(tokens, reconstruct_index[..., None], axis=1)

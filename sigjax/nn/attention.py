@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sigjax.typing import Array, Float
+from sigjax.typing import Array, Bool, Float, Int
 
 AttentionKind = Literal["auto", "xla", "cudnn", "recompute"]
 
@@ -35,9 +35,14 @@ def attention_kind(
 
 @jax.custom_vjp
 def recomputing_attention(
-    q: Float[Array, "b n h k"], k: Float[Array, "b n h k"], v: Float[Array, "b n h k"]
+    q: Float[Array, "b n h k"],
+    k: Float[Array, "b n h k"],
+    v: Float[Array, "b n h k"],
+    length: Int[Array, "b"] | None = None,
 ) -> Float[Array, "b n h k"]:
     """`softmax(q k^T / sqrt(head_dim)) v`, made for the CPU.
+
+    With `length`, at least 1 each, the sum runs over the first `length` tokens.
 
     Automatic differentiation stores two `n x n` tiles per head and layer (logits and
     probabilities), more than all other activations together: writing fresh memory
@@ -47,26 +52,27 @@ def recomputing_attention(
 
     Reverse mode only: `jax.jvp` and `jax.hessian` need `kind="xla"`.
     """
-    return _attend(q, k, v)[0]
+    return _attend(q, k, v, length)[0]
 
 
-def _attend(q, k, v):
+def _attend(q, k, v, length):
     # Head-major and scaled once, so that each product is a plain batched one.
     q, k, v = (x.swapaxes(1, 2) for x in (q * q.shape[-1] ** -0.5, k, v))
-    logits = _product("bhqk,bhnk->bhqn", q, k)
+    logits = _logits(q, k, length)
     top = logits.max(axis=-1, keepdims=True)
     weights = jnp.exp(logits - top)
     total = weights.sum(axis=-1, keepdims=True)
     # Dividing after the product divides n x k values instead of n x n.
     mixed = _product("bhqn,bhnk->bhqk", weights.astype(v.dtype), v) / total
     mixed = mixed.astype(v.dtype)
-    return mixed.swapaxes(1, 2), (q, k, v, mixed, top + jnp.log(total))
+    residuals = q, k, v, length, mixed, top + jnp.log(total)
+    return mixed.swapaxes(1, 2), residuals
 
 
 def _attend_backward(residuals, grad):
-    q, k, v, mixed, log_total = residuals
+    q, k, v, length, mixed, log_total = residuals
     grad = grad.swapaxes(1, 2)
-    weights = jnp.exp(_product("bhqk,bhnk->bhqn", q, k) - log_total)
+    weights = jnp.exp(_logits(q, k, length) - log_total)
     # sum_n weights * grad_weights equals sum_k mixed * grad: a sum over n x k values.
     inner = (mixed * grad).sum(axis=-1, keepdims=True, dtype=jnp.float32)
     grad_logits = weights * (_product("bhqk,bhnk->bhqn", grad, v) - inner)
@@ -74,7 +80,16 @@ def _attend_backward(residuals, grad):
     grad_q = _product("bhqn,bhnk->bhqk", grad_logits, k) * q.shape[-1] ** -0.5
     grad_k = _product("bhqn,bhqk->bhnk", grad_logits, q)
     grad_v = _product("bhqn,bhqk->bhnk", weights, grad)
-    return tuple(x.astype(v.dtype).swapaxes(1, 2) for x in (grad_q, grad_k, grad_v))
+    grads = (x.astype(v.dtype).swapaxes(1, 2) for x in (grad_q, grad_k, grad_v))
+    return *grads, None  # an integer has no gradient
+
+
+def _logits(q, k, length):
+    logits = _product("bhqk,bhnk->bhqn", q, k)
+    if length is None:
+        return logits
+    valid = valid_tokens(k.shape[2], length)[:, None, None]
+    return jnp.where(valid, logits, -jnp.inf)
 
 
 def _product(subscripts: str, x: Array, y: Array) -> Array:
@@ -89,12 +104,39 @@ def attend(
     k: Float[Array, "b n h k"],
     v: Float[Array, "b n h k"],
     kind: AttentionKind = "auto",
+    length: Int[Array, "b"] | None = None,
 ) -> Float[Array, "b n h k"]:
-    """Softmax attention of every token to every token, by the kernel `kind`."""
+    """Softmax attention of every token to every valid token, by the kernel `kind`.
+
+    Args:
+      q: `[b, n, h, k]` queries.
+      k: `[b, n, h, k]` keys.
+      v: `[b, n, h, k]` values.
+      kind: Which kernel (`attention_kind`).
+      length: Int `[b]`, how many leading tokens are valid; all without it. Keys and
+        values of padding never matter; outputs at its queries mean nothing. A length
+        of 0 counts as 1, so that an empty row stays finite.
+
+    Returns:
+      `[b, n, h, k]`.
+    """
+    if length is not None:
+        # A kernel could read beyond its arrays, or divide by a sum over nothing.
+        length = jnp.clip(length, 1, k.shape[1]).astype(jnp.int32)
+        # No kernel promises what gradients it writes for padding; a select drops them.
+        valid = valid_tokens(k.shape[1], length)[..., None, None]
+        k, v = jnp.where(valid, k, 0), jnp.where(valid, v, 0)
     chosen = attention_kind(kind, v.dtype)
     if chosen == "recompute":
-        return recomputing_attention(q, k, v)
-    return jax.nn.dot_product_attention(q, k, v, implementation=chosen)
+        return recomputing_attention(q, k, v, length)
+    return jax.nn.dot_product_attention(
+        q, k, v, key_value_seq_lengths=length, implementation=chosen
+    )
+
+
+def valid_tokens(tokens: int, length: Int[Array, "b"]) -> Bool[Array, "b n"]:
+    """True for the first `length` of `tokens` positions."""
+    return jnp.arange(tokens) < length[:, None]
 
 
 def rotary_angles(
@@ -174,6 +216,7 @@ class RotaryAttention(nn.Module):
         x: Float[Array, "b n d"],
         cos: Float[Array, "n j"],
         sin: Float[Array, "n j"],
+        length: Int[Array, "b"] | None = None,
     ) -> Float[Array, "b n d"]:
-        """Mixes tokens: `[b, n, d]` to `[b, n, d]`."""
-        return self.merge(attend(*self.project(x, cos, sin), self.kind))
+        """Mixes tokens, `[b, n, d]` to `[b, n, d]`; `length` as in `attend`."""
+        return self.merge(attend(*self.project(x, cos, sin), self.kind, length))

@@ -12,7 +12,7 @@ from sigjax.nn.attention import (
     attend,
     rotary_angles,
 )
-from sigjax.typing import Array, Float
+from sigjax.typing import Array, Float, Int
 
 
 class SwiGLU(nn.Module):
@@ -74,6 +74,7 @@ class Block(nn.Module):
         x: Float[Array, "b n d"],
         cos: Float[Array, "n j"],
         sin: Float[Array, "n j"],
+        length: Int[Array, "b"] | None = None,
     ) -> tuple[Float[Array, "b n d"], None]:
         """Returns the new residual stream and None, the pair that `nn.scan` wants."""
         keep_products = functools.partial(
@@ -83,7 +84,7 @@ class Block(nn.Module):
         )
         # The kernel stays outside: inside, its forward pass would run again.
         q, k, v = keep_products(Block.project)(self, x, cos, sin)
-        mixed = attend(q, k, v, self.attention_kind)
+        mixed = attend(q, k, v, self.attention_kind, length)
         return keep_products(Block.finish)(self, x, mixed), None
 
 
@@ -115,8 +116,16 @@ class Transformer(nn.Module):
     unroll: int = 1
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
-        """`[b, n, d]` to `[b, n, d]`."""
+    def __call__(
+        self, x: Float[Array, "b n d"], length: Int[Array, "b"] | None = None
+    ) -> Float[Array, "b n d"]:
+        """`[b, n, d]` to `[b, n, d]`.
+
+        Args:
+          x: Tokens.
+          length: Int `[b]`, how many leading tokens are valid; all without it. What
+            stands in the padding reaches no valid token (`attend`).
+        """
         cos, sin = rotary_angles(
             x.shape[1], x.shape[2] // self.num_heads, self.rotary_base
         )
@@ -139,5 +148,5 @@ class Transformer(nn.Module):
             self.attention,
             prevent_cse,
             name="blocks",
-        )(x, cos, sin)
+        )(x, cos, sin, length)
         return nn.RMSNorm(dtype=self.dtype, name="norm")(x)

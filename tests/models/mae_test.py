@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from sigjax.models.mae import Mae, MaeConfig
+from sigjax.nn.attention import valid_tokens
 from sigjax.signal.masking import index_to_mask
 
 PAPER = MaeConfig(patch_size=900, width=256, depth=12, num_heads=4, mlp_dim=680)
@@ -97,6 +99,79 @@ def test_bfloat16_compute_keeps_float32_parameters_and_output(tiny):
     np.testing.assert_allclose(
         out.reconstruction, exact.reconstruction, atol=0.05 * scale
     )
+
+
+LENGTH = jnp.array([5, 8, 0])
+
+
+def _graded(config):
+    """Loss and tokens of windows, and gradients to parameters and to the windows."""
+
+    def loss(variables, windows, mask, wanted, length):
+        tokens = Mae(config).apply(variables, windows, mask, length, method="encode")
+        error = ((tokens - wanted) ** 2).sum(-1)
+        if length is not None:
+            error = jnp.where(valid_tokens(8, length), error, 0)
+        return error.sum(), tokens
+
+    return jax.jit(jax.value_and_grad(loss, argnums=(0, 1), has_aux=True))
+
+
+@pytest.fixture(scope="module")
+def cut(tiny):
+    """Three windows, and what each gives by itself without its padding."""
+    keys = jax.random.split(jax.random.key(2), 3)
+    windows = jax.random.normal(keys[0], (3, 8, 12))
+    mask = jax.random.bernoulli(keys[1], 0.3, (3, 8))
+    wanted = jax.random.normal(keys[2], (3, 8, 16))
+    inputs, graded = (windows, mask, wanted), _graded(TINY)
+    alone = [
+        graded(tiny[0], *(x[b : b + 1, :n] for x in inputs), None)
+        for b, n in enumerate(LENGTH.tolist()[:2])
+    ]
+    return inputs, alone
+
+
+@pytest.mark.parametrize("remat", [False, True])
+def test_padding_changes_neither_tokens_nor_gradients(tiny, cut, remat):
+    (windows, mask, wanted), alone = cut
+    graded = _graded(dataclasses.replace(TINY, remat=remat))
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=2e-5)
+    for garbage in (0.0, 1e3):
+        padded = jnp.where(valid_tokens(8, LENGTH)[..., None], windows, garbage)
+        (total, tokens), (to_params, to_windows) = graded(
+            tiny[0], padded, mask, wanted, LENGTH
+        )
+        assert np.isfinite(tokens).all()  # also those of the empty window
+        for b, ((_, own), (_, to_own)) in enumerate(alone):
+            n = own.shape[1]
+            np.testing.assert_allclose(tokens[b, :n], own[0], rtol=1e-5, atol=1e-5)
+            close(to_windows[b, :n], to_own[0])
+            assert (np.asarray(to_windows[b, n:]) == 0).all()
+        assert (np.asarray(to_windows[2]) == 0).all()
+        close(total, sum(value for (value, _), _ in alone))
+        jax.tree.map(
+            lambda got, *x: close(got, sum(x)), to_params, *(g[0] for _, g in alone)
+        )
+
+
+def test_what_padding_holds_reaches_no_reconstruction_of_a_valid_patch(tiny):
+    variables, patches = tiny
+    apply = jax.jit(Mae(TINY).apply)
+    index, length = jnp.array([[0, 2]]), jnp.array([3])
+    broken = patches.at[:, 3:].set(jnp.nan)
+    got, expected, full = (
+        apply(variables, x, MASK, index, n).reconstruction
+        for x, n in [(broken, length), (patches, length), (patches, jnp.array([8]))]
+    )
+    np.testing.assert_array_equal(got, expected)
+    assert np.abs(full - got).max() > 1e-4
+
+
+def test_without_a_length_nothing_is_masked(tiny):
+    variables, patches = tiny
+    program = str(jax.make_jaxpr(Mae(TINY).apply)(variables, patches))
+    assert "select_n" not in program and "select_and" not in program
 
 
 @pytest.mark.parametrize("heads", [3, 16])

@@ -2,6 +2,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
@@ -13,6 +14,7 @@ from sigjax.nn.attention import (
     recomputing_attention,
     rotary_angles,
     rotate,
+    valid_tokens,
 )
 
 reference = functools.partial(jax.nn.dot_product_attention, implementation="xla")
@@ -143,6 +145,117 @@ def test_xla_attention_can_be_differentiated_forwards():
         jax.jvp(recomputing_attention, inputs, inputs)
 
 
+KINDS = ["xla", "recompute"]
+LENGTH = jnp.array([9, 1, 4, 8])
+
+
+def _in_float64(q, k, v, length):
+    """Attention of every query to the first `length` keys, one row at a time."""
+    q, k, v = (np.asarray(x, np.float64) for x in (q, k, v))
+    out = np.zeros_like(q)
+    for b, h in np.ndindex(q.shape[0], q.shape[2]):
+        n = length[b]
+        logits = q[b, :, h] @ k[b, :n, h].T / np.sqrt(q.shape[-1])
+        p = np.exp(logits - logits.max(-1, keepdims=True))
+        out[b, :, h] = p / p.sum(-1, keepdims=True) @ v[b, :n, h]
+    return out
+
+
+def _padding_is_worth(value, inputs):
+    valid = valid_tokens(9, LENGTH)[..., None, None]
+    return [jnp.where(valid, x, value) for x in inputs]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 0.03)])
+def test_padding_is_not_attended_to(kind, dtype, tolerance):
+    inputs, _ = _inputs(b=4)
+    half = (x.astype(dtype) for x in inputs)
+    got = attend(*half, kind, LENGTH).astype(jnp.float32)
+    _close(got, _in_float64(*inputs, LENGTH), tolerance)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_gradients_at_a_length_are_those_of_the_cut_arrays(kind):
+    inputs, grad = _inputs(b=4)
+    attention = functools.partial(attend, kind=kind, length=LENGTH)
+    grad = jnp.where(valid_tokens(9, LENGTH)[..., None, None], grad, 0)
+    _, got = _value_and_gradients(attention, inputs, grad)
+    for b, n in enumerate(LENGTH.tolist()):
+        cut = [x[b : b + 1, :n] for x in inputs]
+        _, expected = _value_and_gradients(reference, cut, grad[b : b + 1, :n])
+        for x, y in zip(got, expected, strict=True):
+            _close(x[b, :n], y[0])
+            assert (x[b, n:] == 0).all()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_full_length_is_no_length(kind):
+    inputs, grad = _inputs()
+    full = functools.partial(attend, kind=kind, length=jnp.array([9, 9]))
+    got, ours = _value_and_gradients(full, inputs, grad)
+    plain = functools.partial(attend, kind=kind)
+    expected, theirs = _value_and_gradients(plain, inputs, grad)
+    jax.tree.map(_close, (got, ours), (expected, theirs))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("value", [1e6, np.nan])
+def test_keys_and_values_of_padding_never_matter(kind, value):
+    inputs, grad = _inputs(b=4)
+    attention = functools.partial(attend, kind=kind, length=LENGTH)
+    q, k, v = inputs
+    other = q, *_padding_is_worth(value, (k, v))
+    got = _value_and_gradients(attention, other, grad)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        got,
+        _value_and_gradients(attention, inputs, grad),
+    )
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("length, counts_as", [([0, 0], [1, 1]), ([99, -5], [9, 1])])
+def test_a_length_out_of_range_counts_as_the_nearest(kind, length, counts_as):
+    inputs, grad = _inputs(scale=100.0)
+    got, expected = (
+        _value_and_gradients(
+            functools.partial(attend, kind=kind, length=jnp.array(x)), inputs, grad
+        )
+        for x in (length, counts_as)
+    )
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(got))
+    jax.tree.map(np.testing.assert_array_equal, got, expected)
+
+
+@pytest.mark.parametrize(
+    "length", [jnp.ones(2), jnp.ones((2, 1), int), jnp.ones(3, int)]
+)
+def test_a_length_is_one_integer_per_row(length):
+    (q, k, v), _ = _inputs()
+    with pytest.raises(jaxtyping.TypeCheckError, match="length"):
+        attend(q, k, v, length=length)
+
+
+@pytest.mark.parametrize("wrap", ["vmap", "remat"])
+def test_transformations_of_attention_with_a_length(wrap):
+    inputs, _ = _inputs(b=4)
+
+    def mean(inputs, kind, wrap=""):
+        attention = functools.partial(attend, kind=kind)
+        if wrap == "vmap":
+            one = lambda *x: attend(*(y[None] for y in x[:3]), kind, x[3][None])[0]  # noqa: E731
+            out = jax.vmap(one)(*inputs, LENGTH)
+        elif wrap == "remat":
+            out = jax.checkpoint(attention)(*inputs, length=LENGTH)
+        else:
+            out = attention(*inputs, length=LENGTH)
+        return (out**2).mean()
+
+    both = jax.jit(jax.value_and_grad(mean), static_argnums=(1, 2))
+    jax.tree.map(_close, both(inputs, "recompute", wrap), both(inputs, "xla"))
+
+
 def test_rotation_keeps_lengths_and_depends_on_distance_alone():
     cos, sin = rotary_angles(12, 8)
     q, k = (jax.random.normal(jax.random.key(i), (8,)) for i in (0, 1))
@@ -161,11 +274,13 @@ def test_rotation_keeps_lengths_and_depends_on_distance_alone():
 def test_both_kernels_serve_the_module():
     x = jax.random.normal(jax.random.key(0), (2, 7, 16))
     cos, sin = rotary_angles(7, 4)
-    modules = [
-        RotaryAttention(16, 4, jnp.dtype("float32"), kind)
-        for kind in ("xla", "recompute")
-    ]
+    modules = [RotaryAttention(16, 4, jnp.dtype("float32"), kind) for kind in KINDS]
     variables = modules[0].init(jax.random.key(1), x, cos, sin)
     assert set(variables["params"]) == {"qkv", "out"}
     xla, recompute = (module.apply(variables, x, cos, sin) for module in modules)
     _close(recompute, xla)
+    length = jnp.array([3, 7])
+    some = [module.apply(variables, x, cos, sin, length) for module in modules]
+    _close(some[1], some[0])
+    assert np.abs(some[0][0] - xla[0]).max() > 1e-3
+    _close(some[0][1], xla[1])
