@@ -14,16 +14,22 @@ from etils import epath
 
 import sigjax
 from sigjax.inference.base import BundleError, SignalConfig
+from sigjax.inference.classifier import ClassifierModel
+from sigjax.inference.harnet import HarNetModel
 from sigjax.inference.mae import Embedding, MaeModel
 from sigjax.train.checkpoint import load_params, save_params
 
 __all__ = [
     "MODELS",
     "BundleError",
+    "ClassifierModel",
     "Embedding",
+    "HarNetModel",
     "MaeModel",
+    "Model",
     "SignalConfig",
     "load",
+    "read_info",
     "save",
 ]
 
@@ -31,7 +37,13 @@ __all__ = [
 _FORMAT = 2
 _READABLE = (1, 2)
 
-MODELS = {"mae": MaeModel}
+Model = MaeModel | HarNetModel | ClassifierModel
+
+MODELS = {
+    "mae": MaeModel,
+    "harnet10": HarNetModel,
+    "window_classifier": ClassifierModel,
+}
 
 
 def save(
@@ -67,6 +79,8 @@ def save(
     """
     if model not in MODELS:
         raise BundleError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
+    if model == "window_classifier" and not labels:
+        raise BundleError("a classifier's bundle needs its labels, in output order")
     path = epath.Path(path)
     path.mkdir(parents=True, exist_ok=True)
     # First, so that one that is replaced is no bundle while its parts change.
@@ -91,14 +105,16 @@ def save(
     (path / "bundle.json").write_text(json.dumps(info, indent=1) + "\n")
 
 
-def load(path: epath.PathLike) -> MaeModel:
+def load(path: epath.PathLike) -> Model:
     """Reads a bundle onto the default device, whatever devices it was trained on.
 
     Args:
-      path: What `launch.export` wrote.
+      path: What `launch.export`, `launch.finetune` or `launch.convert` wrote.
 
     Returns:
-      A model with `apply` (batches) and `embed` (signals and raw files).
+      By what the bundle holds: `MaeModel` with `apply` (batches) and `embed` (signals
+      and raw files), `HarNetModel` with `apply`, or `ClassifierModel` with `logits`
+      (batches), `prepare` (raw files) and `classify` (signals of any length).
 
     Raises:
       BundleError: If there is no bundle, or it is of a newer format.
