@@ -8,8 +8,8 @@ import numpy as np
 
 from sigjax.data.crops import CropConfig, CropSource
 from sigjax.data.pipeline import eval_batches, steps_per_epoch, train_batches
-from sigjax.data.splits import split_people
-from sigjax.data.store import Store
+from sigjax.data.splits import person_split, split_people
+from sigjax.data.store import Entry, Store
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,6 +37,9 @@ class WristDataConfig:
       crop_s: Contiguous stretch drawn from each recording and epoch, in seconds.
       batch_size: Crops in a global batch.
       validation_fraction: Share of people held out; 0 holds out nobody.
+      without: People who are not read at all, such as those whom a classifier will be
+        tested on: sides of fixed divisions, `"sp_sw_har_5_folds:fold1"`, several
+        separated by commas; see `splits.person_split`.
       seed: Of the split, the order and the crops.
       simulate: Simulate raw device files and prepare them first; None for real data.
       workers: Reader processes; 0 reads in threads, which is faster on most machines.
@@ -48,6 +51,7 @@ class WristDataConfig:
     crop_s: float
     batch_size: int
     validation_fraction: float
+    without: str = ""
     seed: int = 0
     simulate: SimulationConfig | None = None
     workers: int = 0
@@ -82,13 +86,14 @@ class WristData:
 
         Raises:
           sigjax.data.store.StoreError: If no recording is long enough.
-          ValueError: If the split leaves a side empty.
+          ValueError: If the split leaves a side empty, or those to be left out are
+            not there.
         """
         self.store = store
         self._config = config
         crop = CropConfig(crop_s=config.crop_s)
         train, held_out = split_people(
-            store.entries,
+            _without(store, config.without),
             validation_fraction=config.validation_fraction,
             seed=config.seed,
         )
@@ -116,6 +121,7 @@ class WristData:
             "crop_s": c.crop_s,
             "seed": c.seed,
             "validation_fraction": c.validation_fraction,
+            **({"without": c.without} if c.without else {}),
         }
 
     def train(
@@ -149,6 +155,27 @@ class WristData:
             read_threads=self._config.read_threads,
             prefetch_batches=self._config.prefetch_batches,
         )
+
+
+def _without(store: Store, sides: str) -> tuple[Entry, ...]:
+    """Recordings of all people but those on these sides of divisions."""
+    away: set[str] = set()
+    for name in filter(None, (side.strip() for side in sides.split(","))):
+        division, _, side = name.rpartition(":")
+        people = person_split(division).get(side) if division else None
+        if people is None:
+            raise ValueError(
+                f"without={name!r} is no side of a division: give DIVISION:SIDE, such"
+                " as sp_sw_har_5_folds:fold1"
+            )
+        away |= {*people}
+    kept = tuple(entry for entry in store.entries if entry.person not in away)
+    if sides and len(kept) == len(store.entries):
+        raise ValueError(
+            f"without={sides!r}: nobody of them is in {store.path}; are people named"
+            " as in that division (launch.prepare --person_regex)?"
+        )
+    return kept
 
 
 def batch_spec(*, batch_size: int, samples: int) -> Mapping[str, np.ndarray]:
