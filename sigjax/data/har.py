@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
+from etils import epath
 
 from sigjax.data import splits
 from sigjax.data.datasets.builder import DatasetError
@@ -26,6 +27,7 @@ __all__ = [
     "Side",
     "SimulatedLabelsConfig",
     "divide",
+    "open_har_data",
     "open_set",
     "simulate_set",
     "window_spec",
@@ -224,6 +226,27 @@ class HarData:
             read_threads=self.config.read_threads,
             prefetch_batches=self.config.prefetch_batches,
         )
+
+
+def open_har_data(
+    config: HarDataConfig, workdir: epath.PathLike, *, build: bool = True
+) -> HarData:
+    """Opens a config's data; simulates them first if it says so.
+
+    Args:
+      config: As of `HarData`.
+      workdir: Where simulated data go.
+      build: Whether to simulate what is not there. Of several processes one alone may;
+        the others wait for it.
+
+    Raises:
+      DatasetError: There is no set, or it does not fit; see `HarData`.
+      FileNotFoundError: There is no such division.
+      ValueError: People or lengths do not fit.
+    """
+    if config.simulate is not None and build:
+        simulate_set(config, workdir)
+    return HarData(open_set(config, workdir), config)
 
 
 def _digest(people: Sequence[str]) -> str:

@@ -257,6 +257,27 @@ class LabelledWindows:
         segment = self.dataset.segments[self.segment[index]]
         return segment.start + float(self.first[index]) * self.dataset.label_s
 
+    @functools.cached_property
+    def lengths(self) -> np.ndarray:
+        """Int32 `[w]`, how many of a window's label windows are real and whole."""
+        samples = np.array([s.samples for s in self.dataset.segments], np.int64)
+        whole = samples[self.segment] // self._label_samples - self.first
+        return np.minimum(whole, self.labels).astype(np.int32)
+
+    def labels_of(self, index: int) -> np.ndarray:
+        """Class of each label window of a window, int16 `[n]`; -1 where none counts."""
+        first = int(self.first[index])
+        found = self._classes_of_segments[int(self.segment[index])]
+        label = np.full(self.labels, MISSING, np.int16)
+        label[: len(found) - first] = found[first : first + self.labels]
+        label[: self.seen[index]] = MISSING
+        return label
+
+    def person(self, index: int) -> int:
+        """Whose window it is, index into `people`."""
+        segment = self.dataset.segments[self.segment[index]]
+        return self._numbers[segment.person]
+
     def read(self, plans: Sequence[Window]) -> Batch:
         """Reads windows into a batch.
 
@@ -276,7 +297,7 @@ class LabelledWindows:
         segments = [self.dataset.segments[self.segment[p.index]] for p in plans]
         counts = np.zeros((len(plans), self.samples, 3), np.int16)
         scale = np.zeros(len(plans), np.float32)
-        label = np.full((len(plans), self.labels), MISSING, np.int32)
+        label = np.zeros((len(plans), self.labels), np.int32)
         valid = np.zeros(len(plans), np.int32)
         wanted = []
         for row, (plan, segment) in enumerate(zip(plans, segments, strict=True)):
@@ -285,8 +306,7 @@ class LabelledWindows:
             # A window that reaches back begins and ends within records.
             touched = range(begin // size, -(-(begin + int(valid[row])) // size))
             wanted += [(row, i * size - begin, segment.first + i) for i in touched]
-            found = self._label(plan.index)
-            label[row, : len(found)] = found
+            label[row] = self.labels_of(plan.index)
         for at in range(0, len(wanted), _RECORDS_AT_ONCE):
             some = wanted[at : at + _RECORDS_AT_ONCE]
             records = self._fetch([index for _, _, index in some])
@@ -295,14 +315,13 @@ class LabelledWindows:
                 room = counts[row, inside]
                 room[:] = samples[max(-place, 0) :][: len(room)]
                 scale[row] = each
-        number = {person: index for index, person in enumerate(self.people)}
         return {
             "counts": counts,
             "scale": scale,
             "valid": valid,
             "label": label,
             "seed": np.array([plan.seed for plan in plans], np.uint32),
-            "person": np.array([number[s.person] for s in segments], np.int32),
+            "person": np.array([self.person(p.index) for p in plans], np.int32),
             "window": np.array([plan.index for plan in plans], np.int32),
         }
 
@@ -323,17 +342,13 @@ class LabelledWindows:
         return {**vars(self), "_kept": {}}
 
     @functools.cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {person: index for index, person in enumerate(self.people)}
+
+    @functools.cached_property
     def _classes_of_segments(self) -> dict[int, np.ndarray]:
         wanted = np.unique(self.segment).tolist()
         return {n: self._labels(self.dataset.segments[n]) for n in wanted}
-
-    def _label(self, index: int) -> np.ndarray:
-        """Class of each label window of a window, as far as its stretch goes."""
-        first = int(self.first[index])
-        found = self._classes_of_segments[int(self.segment[index])]
-        found = found[first : first + self.labels].copy()
-        found[: self.seen[index]] = MISSING
-        return found
 
 
 def _whole(seconds: float, record_s: float, name: str) -> int:
