@@ -59,7 +59,7 @@ def _numpy_from_buffer(
     flat = np.frombuffer(_bytes(data), dtype.dtype)
     if order == "K" and axes is not None:
         return flat.reshape(shape).transpose(axes)
-    return flat.reshape(shape, order=order)
+    return flat.reshape(shape, order="F" if order == "F" else "C")
 
 
 def _numpy_scalar(dtype: Any, data: Any) -> Any:
