@@ -14,10 +14,11 @@ import sys
 import jax
 from absl import app, flags
 from etils import epath
-from ml_collections import config_flags
+from ml_collections import ConfigDict, config_flags
 
 from launch import runtime
-from launch.systems import WristMae, build_system
+from launch.systems import build_one
+from launch.wrist_mae import WristMae
 from sigjax.config import ConfigError
 from sigjax.data.store import StoreError
 from sigjax.evals import figures
@@ -62,7 +63,7 @@ def pretrain(
       EXPECTED_ERRORS: With messages that say what to change.
       sigjax.train.preemption.Preempted: After SIGTERM, once the state is saved.
     """
-    system = build_system(config)
+    system = build_one(config, WristMae)
     task = system.make_task()
     mesh = make_mesh(system.mesh)
     workdir = prepare_workdir(workdir)
@@ -146,24 +147,35 @@ def parse_flags(argv: list[str]) -> list[str]:
         sys.exit(f"error: --config: {error}")
 
 
-def main(argv: list[str]) -> None:
-    """Runs `pretrain` with the flags' values."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
-    given = flags.FLAGS
-    profile = None
+def given_config() -> tuple[ConfigDict, tuple[int, int] | None]:
+    """The config that the flags describe, and the steps to profile.
+
+    Raises:
+      ConfigError: A flag has no such value.
+    """
+    given, profile = flags.FLAGS, None
     if given.profile_steps:
         try:
             first, last = (int(step) for step in given.profile_steps)
         except ValueError:
-            sys.exit("error: --profile_steps takes two steps, such as 10,15")
+            raise ConfigError(
+                "--profile_steps takes two steps, such as 10,15"
+            ) from None
         profile = first, last
-    runtime.start()
+    if given.sweep_index is not None:
+        file = config_flags.get_config_filename(given["config"])
+        apply_sweep(given.config, file, given.sweep_index)
+    return given.config, profile
+
+
+def main(argv: list[str]) -> None:
+    """Runs `pretrain` with the flags' values."""
+    if len(argv) > 1:
+        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
     try:
-        if given.sweep_index is not None:
-            file = config_flags.get_config_filename(given["config"])
-            apply_sweep(given.config, file, given.sweep_index)
-        pretrain(given.config, given.workdir, profile)
+        config, profile = given_config()
+        runtime.start()
+        pretrain(config, flags.FLAGS.workdir, profile)
     except EXPECTED_ERRORS as error:
         sys.exit(f"error: {error}")
 

@@ -83,6 +83,14 @@ def distributed_arguments(wanted: str, env: Mapping[str, str]) -> dict[str, Any]
     return given
 
 
+def wait_for_all(name: str) -> None:
+    """Returns once every process has come here; `name` is the same on all."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)
+
+
 def _number(env: Mapping[str, str], name: str) -> int:
     try:
         return int(env[name])

@@ -1,100 +1,28 @@
-"""The systems that can be trained: which sections a config has and what they build.
+"""The systems that can be trained, one dataclass each.
 
-Adding a system is adding a dataclass here: its fields are the config's sections, its
-methods say which task and data they make.
+Adding a system is adding a file beside this one and a line below: the fields of its
+dataclass are the config's sections, its methods say which task and data they make.
 """
 
-import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-import jax
 import ml_collections
-import numpy as np
 from etils import epath
 
+from launch.har_wrist import HarWrist
+from launch.wrist_mae import WristMae
 from sigjax.config import ConfigError, build
-from sigjax.data.formats import find_recordings
-from sigjax.data.store import Store, StoreError
-from sigjax.data.synthetic.recordings import simulate_recordings
-from sigjax.data.wearable.batch import prepare_files
-from sigjax.data.wearable.prepare import PRESETS
-from sigjax.data.wrist import WristData, WristDataConfig, batch_spec
-from sigjax.losses.spectral import SpectralLossConfig
-from sigjax.models.mae import MaeConfig
-from sigjax.tasks.masked_modelling import MaskedModelling, MaskedModellingConfig
-from sigjax.train.loop import TrainConfig
-from sigjax.train.optim import OptimConfig
-from sigjax.train.sharding import MeshConfig
+
+System = WristMae | HarWrist
+S = TypeVar("S", WristMae, HarWrist)
+
+SYSTEMS: Mapping[str, type[System]] = {"wrist_mae": WristMae, "har_wrist": HarWrist}
+COMMANDS = {WristMae: "launch.pretrain", HarWrist: "launch.finetune"}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class WristMae:
-    """Masked autoencoder on wrist recordings: one section per field."""
-
-    seed: int
-    task: MaskedModellingConfig
-    data: WristDataConfig
-    model: MaeConfig
-    loss: SpectralLossConfig
-    optim: OptimConfig
-    train: TrainConfig
-    mesh: MeshConfig
-
-    def make_task(self) -> MaskedModelling:
-        """The task, with sections checked against each other."""
-        if self.data.crop_s < self.task.window_s:
-            raise ConfigError(
-                f"data.crop_s={self.data.crop_s} is shorter than one window,"
-                f" task.window_s={self.task.window_s}"
-            )
-        try:
-            return MaskedModelling(self.model, self.loss, self.task)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
-
-    def batch_spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
-        """Shapes of a global batch, known without opening any data."""
-        samples = round(self.data.crop_s * self.task.rate_hz)
-        spec = batch_spec(batch_size=self.data.batch_size, samples=samples)
-        return {k: jax.ShapeDtypeStruct(v.shape, v.dtype) for k, v in spec.items()}
-
-    def open_data(self, workdir: epath.Path) -> WristData:
-        """Opens the store; simulates and prepares it first if the config says so.
-
-        Raises:
-          StoreError: If there is no store, or its rate is not the task's.
-        """
-        path = self.data.store or str(workdir / "store")
-        if self.data.simulate is not None:
-            if jax.process_index() == 0:
-                _simulate(self.data, workdir, path)
-            _wait_for_all()
-        elif not self.data.store:
-            raise StoreError(
-                "no data: prepare your recordings with `python -m launch.prepare"
-                " --input=FOLDER --output=STORE` and give --config.data.store=STORE,"
-                " or try --config=configs/mae_wrist.py:demo on simulated ones"
-            )
-        store = Store.open(path)
-        if store.rate_hz != self.task.rate_hz:
-            raise StoreError(
-                f"{path} holds {store.rate_hz} Hz but task.rate_hz="
-                f"{self.task.rate_hz}: prepare again at that rate or change the task"
-            )
-        try:
-            return WristData(store, self.data)
-        except StoreError:
-            raise
-        except ValueError as error:
-            raise ConfigError(f"config section 'data': {error}") from error
-
-
-SYSTEMS: Mapping[str, type[WristMae]] = {"wrist_mae": WristMae}
-
-
-def build_system(config: ml_collections.ConfigDict) -> WristMae:
+def build_system(config: ml_collections.ConfigDict) -> System:
     """The system a config describes, every key checked.
 
     Raises:
@@ -108,7 +36,22 @@ def build_system(config: ml_collections.ConfigDict) -> WristMae:
     return build(SYSTEMS[name], sections)
 
 
-def load_run(workdir: epath.PathLike) -> tuple[WristMae, dict[str, Any]]:
+def build_one(config: ml_collections.ConfigDict, kind: type[S]) -> S:
+    """Like `build_system`, for a command that trains one kind.
+
+    Raises:
+      ConfigError: Also if the config is another command's; the message says which.
+    """
+    system = build_system(config)
+    if not isinstance(system, kind):
+        raise ConfigError(
+            f"this config is for python -m {COMMANDS[type(system)]}, not for"
+            f" {COMMANDS[kind]}: its 'system' is {config.system!r}"
+        )
+    return system
+
+
+def load_run(workdir: epath.PathLike) -> tuple[System, dict[str, Any]]:
     """The system that a run trained, and its `config.json` as it stands.
 
     Raises:
@@ -117,48 +60,8 @@ def load_run(workdir: epath.PathLike) -> tuple[WristMae, dict[str, Any]]:
     path = epath.Path(workdir) / "config.json"
     if not path.exists():
         raise FileNotFoundError(
-            f"{path} does not exist: --workdir must be that of a launch.pretrain run"
+            f"{path} does not exist: it must be the directory of a launch.pretrain or"
+            " launch.finetune run"
         )
     saved = json.loads(path.read_text())
     return build_system(ml_collections.ConfigDict(saved["config"])), saved
-
-
-def _simulate(data: WristDataConfig, workdir: epath.Path, store: str) -> None:
-    """Writes simulated device files and prepares them as real ones are prepared."""
-    simulate = data.simulate
-    assert simulate is not None
-    print(
-        f"SIMULATED data: writing {simulate.people} wrist recordings of"
-        f" {simulate.days:g} days as Axivity AX3 files to {workdir / 'simulated'}",
-        flush=True,
-    )
-    simulate_recordings(
-        workdir / "simulated",
-        people=simulate.people,
-        days=simulate.days,
-        seed=simulate.seed,
-    )
-    paths, skipped = find_recordings(str(workdir / "simulated"))
-    preset = dataclasses.replace(
-        PRESETS["paper"],
-        min_wear_h=data.crop_s / 3600,
-        # Half an hour holds too few postures to calibrate on.
-        on_calibration_failure="drop" if simulate.days >= 1 else "keep",
-    )
-    report = prepare_files(
-        paths, store, preset, root=str(workdir / "simulated"), skipped=skipped
-    )
-    used = report.hours["used"]
-    print(f"prepared {report.persons} people, {used:.1f} h of wear, into {store}")
-
-
-def _wait_for_all() -> None:
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices("data prepared")
-
-
-def example_batch(spec: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, np.ndarray]:
-    """Zeros of the given shapes: enough to initialise or trace a system."""
-    return {k: np.zeros(v.shape, v.dtype) for k, v in spec.items()}

@@ -27,7 +27,7 @@ class HeadConfig:
     Attributes:
       kind: `"linear"`; `"mlp"`, a hidden layer with ReLU before it; `"lstm"`, `layers`
         LSTM layers before it, the only kind whose scores depend on neighbours.
-      classes: Number of classes.
+      classes: Number of classes; 0 until the data tell.
       hidden: Width of the MLP's or each LSTM's layer.
       layers: LSTM layers.
       bidirectional: LSTM layers that read both ways, `2 * hidden` wide together.
@@ -37,7 +37,7 @@ class HeadConfig:
     """
 
     kind: HeadKind
-    classes: int
+    classes: int = 0
     hidden: int = 512
     layers: int = 2
     bidirectional: bool = False
@@ -46,7 +46,9 @@ class HeadConfig:
 
     def __post_init__(self):
         """Refuses sizes without meaning."""
-        for name in ("classes", "hidden", "layers"):
+        if self.classes < 0:
+            raise ValueError(f"classes must not be negative, got {self.classes}")
+        for name in ("hidden", "layers"):
             if getattr(self, name) < 1:
                 raise ValueError(
                     f"{name} must be at least 1, got {getattr(self, name)}"

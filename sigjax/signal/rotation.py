@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from sigjax.typing import Array, Float, Int, PRNGKey
+from sigjax.typing import Array, Float, Num, PRNGKey
 
 
 def rotation_matrix(quaternion: Float[Array, "... q"]) -> Float[Array, "... c e"]:
@@ -25,7 +25,7 @@ def rotation_matrix(quaternion: Float[Array, "... q"]) -> Float[Array, "... c e"
     return jnp.stack([jnp.stack(row, axis=-1) for row in rows], axis=-2)
 
 
-def random_rotations(key: PRNGKey, seed: Int[Array, " b"]) -> Float[Array, "b c e"]:
+def random_rotations(key: PRNGKey, seed: Num[Array, " b"]) -> Float[Array, "b c e"]:
     """A rotation for each seed, uniform over all of them (Shoemake 1992).
 
     Args:

@@ -38,7 +38,6 @@ class ClassificationConfig:
     Attributes:
       rate_hz: Sampling rate of the labelled set.
       channels: Channels of the signal.
-      window_s: What the model sees at once, in seconds.
       patch_s: Length of a patch (a token).
       label_s: Length of a label window: one patch or several.
       classes: Names, in the order of the set's scheme; empty for all that it has.
@@ -48,7 +47,6 @@ class ClassificationConfig:
 
     rate_hz: float
     channels: int
-    window_s: float
     patch_s: float
     label_s: float
     classes: tuple[str, ...] = ()
@@ -58,7 +56,6 @@ class ClassificationConfig:
         """Refuses lengths that do not divide."""
         _whole(self.patch_s * self.rate_hz, "patch_s", "samples")
         _whole(self.label_s / self.patch_s, "label_s", "patches of patch_s")
-        _whole(self.window_s / self.label_s, "window_s", "label windows of label_s")
 
     @property
     def patch_samples(self) -> int:
@@ -74,11 +71,6 @@ class ClassificationConfig:
     def label_samples(self) -> int:
         """Samples per label window."""
         return self.patch_samples * self.pool
-
-    @property
-    def labels(self) -> int:
-        """Label windows per window."""
-        return round(self.window_s / self.label_s)
 
 
 def _whole(count: float, name: str, what: str) -> None:

@@ -39,6 +39,7 @@ class TrainConfig:
       keep: How many of the newest checkpoints stay.
       keep_every: Also keep every checkpoint at a multiple of this many steps.
       evaluate_every: Steps between evaluations; always one at the end.
+      evaluate_every_epochs: The same in epochs, where `evaluate_every` is None.
       select: The held-out figure whose highest value chooses the step that a run is
         judged by, such as `"balanced_accuracy"`; empty for the last step. The chosen
         state is kept in `WORKDIR/best`.
@@ -53,6 +54,7 @@ class TrainConfig:
     keep: int = 3
     keep_every: int | None = None
     evaluate_every: int | None = None
+    evaluate_every_epochs: float | None = None
     select: str = ""
     patience: int | None = None
     accumulation: int = 1
@@ -63,16 +65,23 @@ class TrainConfig:
             raise ValueError("patience needs select: the figure that must get better")
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if field.name in ("epochs", "select"):
+            if field.name == "select" or value is None:
                 continue
-            if value is not None and value < 1:
-                raise ValueError(f"{field.name} must be at least 1, got {value}")
-        if self.epochs <= 0:
-            raise ValueError(f"epochs must be above 0, got {self.epochs}")
+            epochs = field.name.endswith("epochs")
+            if value <= 0 or (value < 1 and not epochs):
+                least = "above 0" if epochs else "at least 1"
+                raise ValueError(f"{field.name} must be {least}, got {value}")
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Where training ends."""
         return self.steps or max(1, round(self.epochs * steps_per_epoch))
+
+    def evaluates(self, done: int, steps_per_epoch: int) -> bool:
+        """Whether an evaluation is due after this many steps."""
+        every = self.evaluate_every
+        if every is None and self.evaluate_every_epochs:
+            every = max(1, round(self.evaluate_every_epochs * steps_per_epoch))
+        return every is not None and done % every == 0
 
 
 class Example(NamedTuple):
@@ -290,8 +299,7 @@ class Trainer:
         """
         c = self._config
         evaluating = not stopping and (
-            done == self.total_steps
-            or (c.evaluate_every is not None and done % c.evaluate_every == 0)
+            done == self.total_steps or c.evaluates(done, self._data.steps_per_epoch)
         )
         last = stopping or done == self.total_steps
         saving = last or done % c.checkpoint_every == 0
