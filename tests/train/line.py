@@ -92,7 +92,16 @@ class Recorder:
 
 
 def make_trainer(
-    workdir, *, task=None, data=None, optim=ADAMW, steps=6, mesh=None, rules=(), **train
+    workdir,
+    *,
+    task=None,
+    data=None,
+    optim=ADAMW,
+    steps=6,
+    mesh=None,
+    rules=(),
+    given=None,
+    **train,
 ):
     """A trainer of `Line` that saves every third step and logs every step."""
     train = {"log_every": 1, "checkpoint_every": 3, **train}
@@ -107,6 +116,7 @@ def make_trainer(
         rules=rules,
         workdir=workdir,
         seed=0,
+        given=given,
     )
 
 
