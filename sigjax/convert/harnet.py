@@ -77,20 +77,21 @@ def convert_harnet(
     missing = [name for name in targets if name not in backbone]
     unknown = sorted(backbone.keys() - targets.keys() - optional.keys() - counters)
     if missing or unknown:
-        raise WeightsError(
-            "this is no HARNet of the expected size:"
-            + _listed(" it lacks", missing)
-            + _listed(" it has, unexpectedly,", unknown)
-        )
+        wrong = [
+            _listed("it lacks", missing),
+            _listed("it has, unexpectedly,", unknown),
+        ]
+        text = "; ".join(part for part in wrong if part)
+        raise WeightsError(f"this is no HARNet of the expected size: {text}")
     _check_constants(backbone, optional)
-    found: dict[str, Any] = {"params": {}, "batch_stats": {}}
+    trees: dict[str, Any] = {"params": {}, "batch_stats": {}}
     for name, target in targets.items():
         value = _checked(name, backbone[name], target.shape)
-        node = found[target.collection]
+        node = trees[target.collection]
         for part in target.path[:-1]:
             node = node.setdefault(part, {})
         node[target.path[-1]] = value
-    return HarNetWeights(config, found["params"], found["batch_stats"], ignored)
+    return HarNetWeights(config, trees["params"], trees["batch_stats"], ignored)
 
 
 def _backbone(
@@ -107,7 +108,7 @@ def _backbone(
     strange = [name for name in outside if not name.startswith(_HEADS)]
     if strange:
         raise WeightsError(
-            "this is no HARNet: beside its backbone and heads" + _listed(" it", strange)
+            f"this is no HARNet: beside backbone and heads it {_listed('has', strange)}"
         )
     return inside, outside
 
@@ -179,4 +180,4 @@ def _listed(what: str, names: list[str], most: int = 6) -> str:
     if not names:
         return ""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return f"{what} {', '.join(names[:most])}{more};"
+    return f"{what} {', '.join(names[:most])}{more}"

@@ -90,22 +90,23 @@ class Tensor(Deferred):
     def value(self) -> np.ndarray:
         """A read-only array, on the storage's memory."""
         flat = self.storage.array(self.dtype)
-        last = self.offset + sum(
-            (n - 1) * step for n, step in zip(self.size, self.stride, strict=True)
-        )
-        if 0 not in self.size and last >= len(flat):
-            raise WeightsError(
-                f"damaged: a tensor of shape {self.size} reaches beyond its"
-                f" {len(flat)} numbers"
+        steps = zip(self.size, self.stride, strict=True)
+        last = self.offset + sum((n - 1) * step for n, step in steps)
+        try:
+            if 0 in self.size:
+                return np.zeros(self.size, flat.dtype)
+            if last >= len(flat):
+                raise ValueError(f"beyond the {len(flat)} numbers of its storage")
+            return np.lib.stride_tricks.as_strided(
+                flat[self.offset :],
+                self.size,
+                [step * flat.itemsize for step in self.stride],
+                writeable=False,
             )
-        if 0 in self.size:
-            return np.zeros(self.size, flat.dtype)
-        return np.lib.stride_tricks.as_strided(
-            flat[self.offset :],
-            self.size,
-            [step * flat.itemsize for step in self.stride],
-            writeable=False,
-        )
+        except (ValueError, OverflowError, MemoryError) as error:
+            raise WeightsError(
+                f"damaged: a tensor of shape {str(self.size)[:60]}: {error}"
+            ) from None
 
 
 def _rebuild_tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any):

@@ -13,6 +13,7 @@ the library's numpy side would be a dependency for that.
 """
 
 import contextlib
+import errno
 import functools
 import json
 import math
@@ -44,9 +45,10 @@ _BROKEN = (
     zlib.error,
     EOFError,
     struct.error,
-    UnicodeDecodeError,
     NotImplementedError,
+    OverflowError,
     RuntimeError,
+    ValueError,
 )
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -96,6 +98,10 @@ def _errors_name(path: epath.PathLike) -> Iterator[None]:
     except WeightsError as error:
         raise WeightsError(f"{path}: {error}") from None
     except _BROKEN as error:
+        raise WeightsError(f"{path} is truncated or damaged: {error}") from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a damaged offset
+            raise
         raise WeightsError(f"{path} is truncated or damaged: {error}") from None
 
 
@@ -150,6 +156,9 @@ def _is_state_dict(value: Any) -> bool:
 
 
 def _read_zip(archive: zipfile.ZipFile) -> Any:
+    packings = {info.compress_type for info in archive.infolist()}
+    if packings - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise WeightsError("damaged, or packed in a way that torch does not use")
     names = set(archive.namelist())
     roots = [f"{n[:-9]}/" for n in names if n.endswith("/data.pkl")]
     if any(f"{root}constants.pkl" in names for root in roots):
@@ -249,7 +258,7 @@ def _safetensor(file: IO[bytes], start: int, end: int, entry: Any) -> Tensor:
     if kind not in SAFETENSORS:
         raise WeightsError(f"a tensor of dtype {kind!s:.20}, which numpy does not have")
     dtype, numel = SAFETENSORS[kind], math.prod(size)
-    if last - first != numel * dtype.itemsize or not 0 <= first <= last:
+    if type(first) is not int or first < 0 or last - first != numel * dtype.itemsize:
         raise WeightsError("damaged: a tensor's size is not that of its shape")
     if start + last > end:
         raise WeightsError("truncated: a tensor lies beyond the file's end")
