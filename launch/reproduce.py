@@ -1,0 +1,339 @@
+r"""Repeats the tables and figures of papers: one command each.
+
+    python -m launch.reproduce --list
+    python -m launch.reproduce --paper=000 --table=1
+
+A table is a sweep over one config for pretraining and one for finetuning
+(configs/papers/p000.py). Without data it runs on SIMULATED recordings, at small scale,
+and says so; with your own, or with the paper's:
+
+    python -m launch.reproduce --paper=000 --table=1 --workdir=runs/paper000 \
+        --unlabelled=STORE --labelled=sets/capture24 --scale=paper
+
+STORE comes from `launch.prepare --preset=paper`, the set from `launch.build_dataset`.
+Every pretraining and finetuning is a cell, WORKDIR/cells/KEY, run once and shared by
+all rows and tables that need it. Stop the command when you like: it goes on where it
+was, within a cell too. Start it again on as many hosts as share WORKDIR, or with
+--processes=N, one for each accelerator: each takes the next free cell. WORKDIR/tables
+has every table as Markdown, CSV and JSON, WORKDIR/figures the figures.
+
+The paper chooses epochs on the people whom it reports. --protocol=paper does so too;
+the default, held_out, reports people whom no choice has seen.
+"""
+
+import os
+import pathlib
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from absl import app, flags
+from etils import epath
+
+from launch import runtime
+from launch.reproduction import cells, claims, costs, data, pictures, scores, sheets
+from launch.reproduction import tables as output
+from launch.reproduction.runner import Cells, Outcome
+from sigjax.config import ConfigError
+from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.store import StoreError
+from sigjax.train.writer import WorkdirError
+
+EXPECTED_ERRORS = (
+    claims.ClaimError,
+    ConfigError,
+    DatasetError,
+    FileExistsError,
+    FileNotFoundError,
+    StoreError,
+    WorkdirError,
+)
+
+
+def define_flags() -> None:
+    """The command's flags; not on import, where other commands' may be defined."""
+    flags.DEFINE_bool("list", False, "Show every paper's tables and what they cost.")
+    flags.DEFINE_string("paper", "000", "Which paper.")
+    flags.DEFINE_list("table", [], "Number of the table; several: 1,2,3.")
+    flags.DEFINE_list("figure", [], "Number of the figure.")
+    flags.DEFINE_list("sheet", [], "Any table or figure by the name that --list shows.")
+    flags.DEFINE_string(
+        "workdir", "", "Where cells, tables and figures lie; runs/reproduce-PAPER."
+    )
+    flags.DEFINE_string(
+        "scale",
+        "",
+        "How large: see --list. By default the paper's if both --unlabelled and"
+        " --labelled are given, else small.",
+    )
+    flags.DEFINE_string("protocol", "", "Who chooses the step: held_out or paper.")
+    flags.DEFINE_string(
+        "unlabelled", "", "Prepared store; {fold} in it is the fold's name."
+    )
+    flags.DEFINE_string("labelled", "", "Labelled set.")
+    flags.DEFINE_string("harnet", "", "Bundle of launch.convert with HARNet10.")
+    flags.DEFINE_integer("seeds", None, "Repeats, instead of the table's own.", 1)
+    flags.DEFINE_list("pretrain", [], "Overrides for every pretraining: KEY=VALUE,...")
+    flags.DEFINE_list("finetune", [], "Overrides for every finetuning: KEY=VALUE,...")
+    flags.DEFINE_integer("processes", 1, "Processes, one for each accelerator.", 1)
+    flags.DEFINE_integer("worker", 0, "Set by --processes: run cells, show no table.")
+    flags.DEFINE_bool("dry_run", False, "Show the cells and run none.")
+
+
+def wanted(paper: sheets.Paper) -> list[sheets.Sheet]:
+    """The tables and figures that the flags name.
+
+    Raises:
+      ConfigError: One is not the paper's, or none is named.
+    """
+    given = flags.FLAGS
+    keys = [f"table{n}" for n in given.table] + [f"figure{n}" for n in given.figure]
+    keys += given.sheet
+    if not keys:
+        known = ", ".join(sheet.key for sheet in paper.sheets)
+        raise ConfigError(
+            f"paper {paper.key}: say what to repeat, such as --table=1; there are"
+            f" {known} (--list shows them)"
+        )
+    return [paper.sheet(key) for key in keys]
+
+
+def scale_of(paper: sheets.Paper) -> sheets.Scale:
+    """The scale that `--scale` names, or that the given data allow."""
+    given = flags.FLAGS
+    if given.scale:
+        return paper.scale(given.scale)
+    if given.unlabelled and given.labelled:
+        return paper.scales[0]
+    return next(scale for scale in paper.scales if scale.simulated is not None)
+
+
+class Session:
+    """What one command works with: data, plans, and what is said of them."""
+
+    def __init__(self, say=print):
+        """Opens the data, or simulates them, and lays out the sheets."""
+        given = flags.FLAGS
+        self.paper = sheets.load(given.paper)
+        self.sheets = wanted(self.paper)
+        self.scale = scale_of(self.paper)
+        self.protocol = self.paper.protocol(given.protocol)
+        default = f"runs/reproduce-{self.paper.key}"
+        self.workdir = epath.Path(given.workdir or default).expanduser().resolve()
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        self.unlabelled, self.labelled = self._open(say)
+        self.people = data.write_people(self.workdir, self.labelled)
+        self.given = cells.Given(
+            unlabelled={fold: facts.source for fold, facts in self.unlabelled.items()},
+            labelled=self.labelled.source,
+            harnet=data.of_bundle(given.harnet) if given.harnet else cells.NOTHING,
+            seeds=given.seeds,
+            pretrain=data.overrides(given.pretrain),
+            finetune=data.overrides(given.finetune),
+        )
+        self.plans = [
+            cells.make_plan(self.paper, sheet, self.scale, self.protocol, self.given)
+            for sheet in self.sheets
+        ]
+
+    def _open(self, say) -> tuple[dict[str, data.Facts], data.Facts]:
+        given = flags.FLAGS
+        unlabelled, labelled = given.unlabelled, given.labelled
+        if not (unlabelled and labelled):
+            if self.scale.simulated is None:
+                raise ConfigError(
+                    f"--scale={self.scale.key} needs --unlabelled=STORE"
+                    " (launch.prepare) and --labelled=SET (launch.build_dataset);"
+                    " without data, try --scale=small"
+                )
+            store, made = data.simulate(self.workdir, self.scale.simulated, say)
+            unlabelled, labelled = unlabelled or store, labelled or made
+        folds = {""}
+        if "{fold}" in unlabelled:
+            folds = {fold for sheet in self.sheets for fold in sheet.folds} or {""}
+        stores = {f: data.of_store(unlabelled.replace("{fold}", f)) for f in folds}
+        return dict(sorted(stores.items())), data.of_set(labelled)
+
+    @property
+    def cells(self) -> dict[str, cells.Cell]:
+        """All sheets' cells."""
+        return {key: cell for plan in self.plans for key, cell in plan.cells.items()}
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the data are simulated."""
+        every = [*self.unlabelled.values(), self.labelled]
+        return any(facts.simulated for facts in every)
+
+    def header(self, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
+        """What every table says of its data and making."""
+        made = {}
+        for outcome in outcomes.values():
+            if outcome.result:
+                made |= {k: outcome.result[k] for k in ("git", "versions", "devices")}
+        overrides = {**self.given.pretrain, **self.given.finetune}
+        return {
+            "paper": self.paper.key,
+            "paper_title": f"Paper {self.paper.key}: {self.paper.title}",
+            "paper_data": self.paper.data,
+            "scale_key": self.scale.key,
+            "scale": f"{self.scale.key} ({self.scale.says})",
+            "protocol_key": self.protocol.key,
+            "protocol": f"{self.protocol.key} ({self.protocol.says})",
+            "unlabelled": [facts.line() for facts in self.unlabelled.values()],
+            "labelled": self.labelled.line(),
+            "labelled_name": self.labelled.name,
+            "simulated": self.simulated,
+            "overrides": ", ".join(f"{k}={v!r}" for k, v in overrides.items()),
+            "command": command(),
+            "made_with": made_with(made),
+            **made,
+        }
+
+
+def command() -> str:
+    """This command, to be typed again."""
+    return shlex.join(["python", "-m", "launch.reproduce", *sys.argv[1:]])
+
+
+def made_with(made: Mapping[str, Any]) -> str:
+    """Versions, devices and revision of the cells that ran last, in one line."""
+    if not made:
+        return "nothing has run"
+    names = ("sigjax", "jax", "python")
+    versions = ", ".join(f"{name} {made['versions'][name]}" for name in names)
+    devices = ", ".join(sorted(set(made["devices"])))
+    return f"{versions}, {len(made['devices'])} x {devices}, git {made['git']}"
+
+
+def run(session: Session, say=print) -> Mapping[str, Outcome]:
+    """Runs the session's cells in this process, beside others on the same folder."""
+    # Only here: the process that starts others must not take an accelerator.
+    from launch.reproduction.work import Work
+
+    if not flags.FLAGS["distributed"].present:
+        # Processes share the folder, not a model: under Slurm, too.
+        flags.FLAGS.distributed = "off"
+    runtime.start()
+    work = Work(session.workdir, {"people": session.people})
+    return Cells(session.workdir, session.cells).run(work, say)
+
+
+def spread(session: Session, processes: int) -> Mapping[str, Outcome]:
+    """Runs the cells in several processes, each with an accelerator of its own.
+
+    Raises:
+      ConfigError: This system has no file locks.
+    """
+    if claims.fcntl is None:
+        raise ConfigError("--processes needs file locks, which this system has not")
+    cells_of_all = Cells(session.workdir, session.cells)
+    again = [sys.executable, "-m", "launch.reproduce", *sys.argv[1:]]
+    children = [
+        subprocess.Popen(
+            [*again, "--processes=1", f"--worker={place + 1}"],
+            env=environment(place, os.environ),
+        )
+        for place in range(processes)
+    ]
+    try:
+        for child in children:
+            child.wait()
+    finally:
+        for child in children:
+            if child.poll() is None:
+                child.terminate()  # Saves its state and leaves.
+        for child in children:
+            child.wait()
+    return cells_of_all.outcomes()
+
+
+def environment(place: int, env: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child process: one of the NVIDIA devices, if there are any.
+
+    Args:
+      place: Number of the child, from 0.
+      env: Of this process; its `CUDA_VISIBLE_DEVICES` is divided up.
+    """
+    named = env.get("CUDA_VISIBLE_DEVICES")
+    if named is None:
+        count = len(list(pathlib.Path("/dev").glob("nvidia[0-9]*")))
+        devices = [str(number) for number in range(count)]
+    else:
+        devices = [name for name in named.split(",") if name]
+    if not devices:
+        return dict(env)
+    return {**env, "CUDA_VISIBLE_DEVICES": devices[place % len(devices)]}
+
+
+def show(session: Session, outcomes: Mapping[str, Outcome]) -> bool:
+    """Prints and writes every table and figure; says whether all have all numbers."""
+    whole = True
+    header = session.header(outcomes)
+    for plan in session.plans:
+        rows = scores.of_rows(plan, outcomes, session.workdir)
+        table = output.content(plan, rows, scores.differences(plan, rows), header)
+        table["correlations"] = pictures.correlations(plan, rows)
+        output.write(session.workdir / "tables", table)
+        print(f"\n{output.as_text(table)}")
+        for path in pictures.draw(plan, rows, table, session.workdir):
+            print(f"figure: {path}")
+        print(f"table: {session.workdir}/tables/{plan.sheet.key}.md, .csv, .json")
+        failed = [row.failed for row in rows if row.failed]
+        whole = whole and len(failed) == len(plan.not_run)
+    return whole
+
+
+def reproduce() -> bool:
+    """Does what the flags say; whether all that was to be run has numbers."""
+    given = flags.FLAGS
+    if given.list:
+        print(costs.listing(cells.Given(seeds=given.seeds)))
+        return True
+    worker = f"process {given.worker}: " if given.worker else ""
+
+    def say(text: str) -> None:
+        print(f"{worker}{text}", flush=True)
+
+    session = Session(say if not worker else lambda text: None)
+    if not worker:
+        counted = costs.counts(session.cells.values())
+        say(f"paper {session.paper.key}, scale {session.scale.key}, in")
+        say(f"{session.workdir}: {costs.line(session.scale, counted)}")
+    if given.dry_run:
+        for plan in session.plans:
+            print(costs.dry_run(plan))
+        return True
+    if given.processes > 1:
+        return show(session, spread(session, given.processes))
+    outcomes = run(session, say)
+    return bool(worker) or show(session, outcomes)
+
+
+def _terminate(*_: Any) -> None:
+    raise SystemExit(143)
+
+
+def main(argv: list[str]) -> None:
+    """Runs `reproduce`; exit status 1 if a cell failed."""
+    if len(argv) > 1:
+        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    # A training step in progress has its own handler, which saves first.
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        whole = reproduce()
+    except EXPECTED_ERRORS as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+    if not whole:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

@@ -1,0 +1,1 @@
+"""Tables and figures of papers as sweeps: sheets, cells, who runs them, output."""

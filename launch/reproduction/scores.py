@@ -1,0 +1,110 @@
+"""From predictions of cells to the numbers of a table."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from etils import epath
+
+from launch.reproduction.cells import Plan
+from launch.reproduction.runner import Outcome
+from launch.reproduction.sheets import METRICS
+from sigjax.evals.classification import (
+    SCORES,
+    Predictions,
+    concatenate,
+    paired_bootstrap,
+    read_predictions,
+)
+from sigjax.metrics.classification import confusion_matrix
+
+assert set(METRICS) <= set(SCORES)
+
+
+class RowScore(NamedTuple):
+    """What a row of a table shows.
+
+    Attributes:
+      metrics: By name `value` (mean over seeds), `low`, `high` (over people), `sd`
+        (over seeds; None for one) and `seeds`, the value of each.
+      runs: Predictions of each seed, all folds together.
+      pretrain: Validation figures of each seed's pretraining, of the first fold.
+      failed: Why there are no numbers; "" if there are.
+    """
+
+    metrics: Mapping[str, Mapping[str, Any]]
+    runs: Sequence[Predictions]
+    pretrain: Sequence[Mapping[str, float]]
+    failed: str
+
+
+def of_rows(
+    plan: Plan, outcomes: Mapping[str, Outcome], workdir: epath.Path
+) -> list[RowScore]:
+    """Scores of every row; one that lacks a cell is told why."""
+    return [_of_row(plan, outcomes, workdir, n) for n in range(len(plan.sheet.rows))]
+
+
+def _of_row(plan, outcomes, workdir: epath.Path, row: int) -> RowScore:
+    if row in plan.not_run:
+        return RowScore({}, (), (), plan.not_run[row])
+    runs, pretrain = [], []
+    for seed in range(plan.seeds):
+        folds = [
+            plan.places[row, seed, fold]
+            for fold in range(max(1, len(plan.sheet.folds)))
+        ]
+        for key in folds:
+            if outcomes[key].error:
+                return RowScore({}, (), (), f"failed: {outcomes[key].error}")
+        parts = [_predictions(workdir, key) for key in folds]
+        runs.append(concatenate(parts) if len(parts) > 1 else parts[0])
+        parent = plan.cells[folds[0]].parent
+        if parent is not None:
+            result = outcomes[parent.key].result or {}
+            pretrain.append(result.get("validation") or {})
+    return RowScore(summary(runs), runs, pretrain, "")
+
+
+def _predictions(workdir: epath.Path, key: str) -> Predictions:
+    folder = workdir / "cells" / key
+    result = json.loads((folder / "cell.json").read_text())["result"]
+    return read_predictions(folder / result["predictions"])
+
+
+def summary(runs: Sequence[Predictions]) -> dict[str, dict[str, Any]]:
+    """Mean over runs, interval over people, spread over runs, of each metric."""
+    found = paired_bootstrap(runs, runs)
+    summed = {}
+    for name in SCORES:
+        each = [float(SCORES[name](_confusion(run))) for run in runs]
+        sd = float(np.std(each, ddof=1)) if len(each) > 1 else None
+        summed[name] = {**found[name]["a"], "sd": sd, "seeds": each}
+    return summed
+
+
+def _confusion(run: Predictions) -> np.ndarray:
+    return confusion_matrix(run.label, run.predicted, len(run.classes))
+
+
+def differences(plan: Plan, rows: Sequence[RowScore]) -> list[dict[str, Any]]:
+    """The sheet's pairs: the first's figures less the second's, on the same people."""
+    places = {row.title: place for place, row in enumerate(plan.sheet.rows)}
+    found = []
+    for first, second in plan.sheet.differences:
+        a, b = rows[places[first]], rows[places[second]]
+        entry: dict[str, Any] = {"first": first, "second": second}
+        if a.failed or b.failed:
+            entry["failed"] = a.failed or b.failed
+        else:
+            paired = paired_bootstrap(a.runs, b.runs)
+            entry |= {
+                name: {
+                    **paired[name]["difference"],
+                    "first_above": paired[name]["a_above_b"],
+                }
+                for name in plan.sheet.metrics
+            }
+        found.append(entry)
+    return found
