@@ -68,6 +68,7 @@ def projections(
     seed: int = 0,
     most: int = 20_000,
     umap: bool = True,
+    chosen_from: np.ndarray | None = None,
 ) -> None:
     """Draws PCA and UMAP of embeddings side by side, a colour for each class.
 
@@ -82,6 +83,8 @@ def projections(
       most: Points at most, chosen by `balanced_rows`. UMAP takes about half a minute
         for 20,000 on one core.
       umap: Whether to draw UMAP.
+      chosen_from: Labels of all rows, where those given were chosen from more: the
+        figure then says of how many.
 
     Raises:
       ValueError: Shapes differ, values are not finite, or fewer than three rows have
@@ -91,10 +94,11 @@ def projections(
     if embedding.ndim != 2 or label.shape != embedding.shape[:1]:
         raise ValueError(f"embeddings {embedding.shape} and labels {label.shape}")
     rows = balanced_rows(label, most, seed)
-    labelled = int((label >= 0).sum())
+    every = label if chosen_from is None else np.asarray(chosen_from)
+    labelled = int((every >= 0).sum())
     if len(rows) < 3:
         raise ValueError(
-            f"{labelled} of {len(label)} rows have labels, too few to draw"
+            f"{labelled} of {len(every)} rows have labels, too few to draw"
         )
     x, shown = embedding[rows].astype(np.float32), label[rows]
     broken = ~np.isfinite(x).all(axis=-1)
@@ -124,7 +128,7 @@ def projections(
         if name == "UMAP":  # Its axes have no unit, and its distances no scale.
             axes.set_xticks([])
             axes.set_yticks([])
-    _legend(figure, label, shown, classes)
+    _legend(figure, every, shown, classes)
     of = f"all {labelled:,} labelled windows"
     if len(rows) < labelled:
         of = f"{len(rows):,} of {labelled:,} labelled windows, rare classes first"
@@ -184,14 +188,14 @@ def _scatter(axes, points: np.ndarray, label: np.ndarray, seed: int) -> None:
     axes.margins(0.04)
 
 
-def _legend(figure, label, shown, classes: Sequence[str]) -> None:
+def _legend(figure, every, shown, classes: Sequence[str]) -> None:
     handles, names = [], []
     for number in np.unique(shown).tolist():
         colour, marker = _style(number)
         handles.append(
             matplotlib.lines.Line2D([], [], color=colour, marker=marker, lw=0, ms=7)
         )
-        here, there = (shown == number).sum(), (label == number).sum()
+        here, there = (shown == number).sum(), (every == number).sum()
         count = f"{there:,}" if here == there else f"{here:,} of {there:,}"
         names.append(f"{classes[number]} ({count})")
     legend = figure.legend(

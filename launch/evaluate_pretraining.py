@@ -1,0 +1,110 @@
+"""Evaluates a run of launch.pretrain: held-out losses, reconstruction picture."""
+
+import json
+import types
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from etils import epath
+
+from launch.wrist_mae import WristMae
+from sigjax.evals import figures
+from sigjax.train.checkpoint import latest_variables
+from sigjax.train.step import make_evaluation_step
+from sigjax.train.writer import replace_file
+from sigjax.typing import PyTree
+
+_WINDOWS = 8  # The liveliest of these is drawn.
+
+
+def evaluate_pretraining(system: WristMae, workdir: epath.Path) -> str:
+    """Writes `WORKDIR/eval/SIDE/metrics.json` and `reconstruction.png`.
+
+    The same crops and masks as in the run's own evaluation, so the same figures. The
+    side is `validation`; with nobody held out only a picture of `train` is drawn.
+
+    Args:
+      system: Of the run.
+      workdir: Its directory.
+
+    Returns:
+      A table for the terminal.
+
+    Raises:
+      sigjax.train.checkpoint.CheckpointError: If there is no checkpoint to read.
+      sigjax.data.store.StoreError: If its store is gone.
+    """
+    step, variables = latest_variables(
+        workdir / "best" if system.train.select else workdir
+    )
+    task, data = system.make_task(), system.open_data(workdir)
+    key = jax.random.key(system.seed)
+    evaluation = make_evaluation_step(task)
+
+    @jax.jit
+    def sums_of(variables, batch):
+        # The step wants a training state, of which it takes the variables alone.
+        return evaluation(types.SimpleNamespace(variables=variables), batch, key)  # type: ignore[arg-type]
+
+    side, first, total = "validation", None, None
+    for batch in data.evaluation(shard_index=0, shard_count=1):
+        first = batch if first is None else first
+        sums = jax.device_get(sums_of(variables, dict(batch)))
+        sums = {k: np.asarray(v, np.float64) for k, v in sums.items()}
+        total = sums if total is None else jax.tree.map(np.add, total, sums)
+    if first is None:
+        side = "train"
+        first = next(iter(data.train(start_step=0, shard_index=0, shard_count=1)))
+    folder = workdir / "eval" / side
+    folder.mkdir(parents=True, exist_ok=True)
+    title = f"{workdir.name}, step {step}"
+    title += ", SIMULATED data" if system.data.simulate else ""
+    _draw(folder / "reconstruction.png", system, task, variables, first, title)
+    means = {}
+    if total is not None:
+        count = float(total.pop("examples"))
+        means = {name: float(value / count) for name, value in total.items()}
+        text = json.dumps(means, indent=1) + "\n"
+        replace_file(folder / "metrics.json", text.encode())
+    return _table(means, title, folder)
+
+
+def _draw(
+    path: epath.Path,
+    system: WristMae,
+    task,
+    variables: PyTree,
+    batch: Mapping[str, np.ndarray],
+    title: str,
+) -> None:
+    batch = {k: v for k, v in batch.items() if k != "weight"}
+    draw = jax.jit(task.reconstruct_masked)
+    masked, reconstruction = draw(variables, batch, jax.random.key(system.seed))
+    figures.reconstruction(
+        path,
+        patches=np.asarray(masked.patches[:_WINDOWS]),
+        index=np.asarray(masked.index[:_WINDOWS]),
+        reconstruction=np.asarray(reconstruction[:_WINDOWS]),
+        rate_hz=system.task.rate_hz,
+        channels=system.task.channels,
+        loss=system.loss,
+        title=title,
+    )
+
+
+def _table(means: Mapping[str, float], title: str, folder: epath.Path) -> str:
+    lines = ["", title]
+    if means:
+        lines.append(f"{'':<8}{'model':>10}{'trivial':>10}   held-out people")
+        for name, value in means.items():
+            if name.endswith("_baseline"):
+                continue
+            trivial = means.get(f"{name}_baseline")
+            beside = "" if trivial is None else f"{trivial:>10.4f}"
+            lines.append(f"  {name:<6}{value:>10.4f}{beside}")
+        lines.append("trivial: the mean log spectrum, or mean, of the visible patches")
+    else:
+        lines.append("nobody is held out: the picture is of people trained on")
+    names = ", ".join(sorted(p.name for p in folder.iterdir()))
+    return "\n".join([*lines, f"in {folder}: {names}"])
