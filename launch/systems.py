@@ -11,15 +11,24 @@ from typing import Any, TypeVar
 import ml_collections
 from etils import epath
 
+from launch.har_probe import HarProbe
 from launch.har_wrist import HarWrist
 from launch.wrist_mae import WristMae
 from sigjax.config import ConfigError, build
 
-System = WristMae | HarWrist
-S = TypeVar("S", WristMae, HarWrist)
+System = WristMae | HarWrist | HarProbe
+S = TypeVar("S", WristMae, HarWrist, HarProbe)
 
-SYSTEMS: Mapping[str, type[System]] = {"wrist_mae": WristMae, "har_wrist": HarWrist}
-COMMANDS = {WristMae: "launch.pretrain", HarWrist: "launch.finetune"}
+SYSTEMS: Mapping[str, type[System]] = {
+    "wrist_mae": WristMae,
+    "har_wrist": HarWrist,
+    "har_probe": HarProbe,
+}
+COMMANDS = {
+    WristMae: "launch.pretrain",
+    HarWrist: "launch.finetune",
+    HarProbe: "launch.probe",
+}
 
 
 def build_system(config: ml_collections.ConfigDict) -> System:

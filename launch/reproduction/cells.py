@@ -106,7 +106,7 @@ class Cell:
         """
         config = self.config()
         if self.starts_from:
-            config.encoder.weights = "those of its pretraining"
+            config.update_from_flattened_dict({"encoder.weights": "its pretraining's"})
         return build_system(config)
 
     @functools.cached_property
@@ -233,27 +233,31 @@ def _cells(
     parent = None
     if row.pretrain is not None:
         overrides = {**scale.pretrain, **row.pretrain, **scale.pretrain_last}
-        parent = Cell(
-            kind="pretrain",
-            file=paper.pretrain_config,
-            variant=scale.pretrain_variant,
-            overrides=_of_fold({**overrides, "seed": seed, **given.pretrain}, fold),
+        default = f"{paper.pretrain_config}:{scale.pretrain_variant}"
+        parent = _cell(
+            "pretrain",
+            row.pretrain_config or default,
+            _of_fold({**overrides, "seed": seed, **given.pretrain}, fold),
             data=given.unlabelled.get(fold) or given.unlabelled.get("", NOTHING),
             title=title,
         )
     overrides = {**scale.finetune, **row.finetune, **scale.finetune_last}
     overrides |= {**protocol.finetune, **row.by_protocol.get(protocol.key, {})}
-    own = Cell(
-        kind="finetune",
-        file=paper.finetune_config,
-        variant=scale.finetune_variant,
-        overrides=_of_fold({**overrides, "seed": seed, **given.finetune}, fold),
+    own = _cell(
+        "finetune",
+        row.finetune_config or f"{paper.finetune_config}:{scale.finetune_variant}",
+        _of_fold({**overrides, "seed": seed, **given.finetune}, fold),
         data=given.labelled,
         parent=parent,
         weights=given.harnet if row.needs == "harnet" else NOTHING,
         title=title,
     )
     return [own] if parent is None else [parent, own]
+
+
+def _cell(kind: Literal["pretrain", "finetune"], where: str, overrides, **rest) -> Cell:
+    file, _, variant = where.partition(":")
+    return Cell(kind=kind, file=file, variant=variant, overrides=overrides, **rest)
 
 
 def _of_fold(value: Any, fold: str) -> Any:

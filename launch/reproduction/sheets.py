@@ -21,7 +21,11 @@ class Row:
       pretrain: Overrides of the pretraining config; None: no pretraining.
       finetune: Overrides of the finetuning config. `{fold}` in any text of either
         becomes the fold's name.
+      finetune_config: Another file of configs than the paper's, `FILE:VARIANT`.
       by_protocol: Further overrides of the finetuning config, by protocol.
+      pretrain_config: FILE or FILE:VARIANT of `configs` instead of the paper's and the
+        scale's.
+      finetune_config: Likewise; of a system of `launch.finetune` or `launch.probe`.
       needs: `"harnet"`: the converted weights that `--harnet` names; without them the
         row is not run.
       paper: What the paper prints, by metric.
@@ -31,7 +35,10 @@ class Row:
     labels: tuple[str, ...]
     pretrain: Mapping[str, Any] | None = None
     finetune: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    finetune_config: str = ""
     by_protocol: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    pretrain_config: str = ""
+    finetune_config: str = ""
     needs: Literal["", "harnet"] = ""
     paper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     name: str = ""
@@ -58,6 +65,8 @@ class Sheet:
       folds: Names put in place of `{fold}`; scores are of all folds' predictions
         together. Empty: no folds.
       metrics: Columns of scores.
+      reconstruction: Further columns: figures that `launch.probe` finds of how well the
+        reported people are reconstructed, such as `"lmm"` and `"lmm_baseline"`.
       differences: Pairs of rows' names; the first's score less the second's.
       paper: Further numbers of the paper, of the figure's kind.
       notes: Printed under the table.
@@ -71,6 +80,7 @@ class Sheet:
     seeds: int = 1
     folds: tuple[str, ...] = ()
     metrics: tuple[str, ...] = ("balanced_accuracy", "kappa")
+    reconstruction: tuple[str, ...] = ()
     differences: tuple[tuple[str, str], ...] = ()
     paper: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     notes: tuple[str, ...] = ()

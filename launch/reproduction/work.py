@@ -1,4 +1,4 @@
-"""Does a cell: its config to `launch.pretrain` or `launch.finetune`, right here."""
+"""Does a cell: its config to `pretrain`, `finetune` or `run_probe`, right here."""
 
 import contextlib
 import gc
@@ -9,7 +9,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from launch import finetune, pretrain, runtime
+from launch import finetune, pretrain, probe, runtime
 from launch.reproduction.cells import Cell
 
 
@@ -31,7 +31,7 @@ class Work:
         Returns:
           For a pretraining `validation`, the figures of its last evaluation. For a
           finetuning `predictions`, the path of its predictions below `folder`, and
-          `finetuned`, what `launch.finetune` says.
+          `finetuned`, what `launch.finetune` or `launch.probe` says.
         """
         run = folder / "run"
         config = self.resolved(cell)
@@ -40,8 +40,12 @@ class Work:
                 if cell.kind == "pretrain":
                     pretrain.pretrain(config, run)
                     result = _pretrained(run)
+                elif config.system == "har_probe":
+                    result = _finetuned(probe.run_probe(config, run, False), run)
                 else:
-                    result = _finetuned(finetune.finetune(config, run), run)
+                    probing = config.system == "har_probe"
+                    function = probe.run_probe if probing else finetune.finetune
+                    result = _finetuned(function(config, run), run)
         # Compiled programs of models that will not come again; the cache on disk stays.
         jax.clear_caches()
         gc.collect()
