@@ -70,7 +70,7 @@ class WristMae:
                 " --input=FOLDER --output=STORE` and give --config.data.store=STORE,"
                 " or try --config=configs/mae_wrist.py:demo on simulated ones"
             )
-        store = Store.open(path)
+        store = Store.open(path, cache_bytes=self.data.cache_mb * 2**20)
         if store.rate_hz != self.task.rate_hz:
             raise StoreError(
                 f"{path} holds {store.rate_hz} Hz but task.rate_hz="

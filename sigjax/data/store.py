@@ -60,6 +60,7 @@ class Store:
         entries: tuple[Entry, ...],
         fingerprint: str,
         concurrency: int,
+        cache_bytes: int = 0,
     ):
         """Use `Store.open`."""
         self.path = path
@@ -68,11 +69,16 @@ class Store:
         self.entries = entries
         self.fingerprint = fingerprint
         self._concurrency = concurrency
+        self._cache_bytes = cache_bytes
         self._connect()
 
     @classmethod
     def open(
-        cls, path: str | os.PathLike[str], *, concurrency: int | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        concurrency: int | None = None,
+        cache_bytes: int = 0,
     ) -> "Store":
         """Reads the index of the store at `path`.
 
@@ -80,6 +86,8 @@ class Store:
           path: Folder or key-value store URL.
           concurrency: Most CPU cores that decode at once, over all threads of this
             process; every core this process may use by default.
+          cache_bytes: Memory for decoded chunks. None by default: random crops of a
+            large store do not come back soon. Short crops of one that fits do.
 
         Raises:
           StoreError: The store is missing, of another format, unfinished or empty,
@@ -115,8 +123,9 @@ class Store:
             rate_hz=header["rate_hz"],
             description=header["description"],
             entries=entries,
-            fingerprint=_fingerprint(header["rate_hz"], entries),
+            fingerprint=layout.fingerprint(header["rate_hz"], entries),
             concurrency=concurrency or layout.usable_cores(),
+            cache_bytes=cache_bytes,
         )
 
     def read(
@@ -186,15 +195,16 @@ class Store:
         self._connect()
 
     def _connect(self) -> None:
-        self._context = layout.make_context(self._concurrency)
+        self._context = layout.make_context(self._concurrency, self._cache_bytes)
         self._files = layout.Files(self.path)
         # Open arrays are worth keeping (0.1 ms each), 100,000 recordings of them not.
         self._array = functools.lru_cache(_OPEN_ARRAYS)(self._open_array)
 
     def _open_array(self, path: str, samples: int) -> ts.TensorStore:
         spec = layout.array_spec(self._files, path, samples, self.rate_hz)
-        # A chunk that is not there must be an error, never a day of zeros.
-        spec |= {"fill_missing_data_reads": False}
+        # A chunk that is not there must be an error, never a day of zeros. A finished
+        # store does not change: what is cached is not asked for again.
+        spec |= {"fill_missing_data_reads": False, "recheck_cached_data": "open"}
         return ts.open(
             spec, open=True, assume_metadata=True, context=self._context
         ).result()
@@ -342,7 +352,7 @@ class StoreWriter:
             rate_hz=self.rate_hz,
             description=self._description,
             entries=entries,
-            fingerprint=_fingerprint(self.rate_hz, entries),
+            fingerprint=layout.fingerprint(self.rate_hz, entries),
             concurrency=self._concurrency,
         )
 
@@ -387,13 +397,3 @@ class StoreWriter:
 def _finite(values: np.ndarray) -> bool:
     # Needs no array of its own; NaN is both the least and the greatest.
     return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
-
-
-def _fingerprint(rate_hz: float, entries: Sequence[Entry]) -> str:
-    # Not the index itself, which also tells how long each recording took.
-    data = []
-    for entry in entries:
-        segments = [[s.start, s.samples, s.scale, s.digest] for s in entry.segments]
-        data.append([entry.name, entry.person, segments])
-    text = json.dumps([rate_hz, data])
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

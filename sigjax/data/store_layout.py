@@ -4,6 +4,7 @@
 """
 
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -145,12 +146,11 @@ def usable_cores() -> int:
         return os.cpu_count() or 1
 
 
-def make_context(concurrency: int) -> ts.Context:
+def make_context(concurrency: int, cache_bytes: int = 0) -> ts.Context:
     """Resources of one store: decodes on at most `concurrency` cores."""
-    # No cache: random crops of a large store do not come back soon.
     return ts.Context(
         {
-            "cache_pool": {"total_bytes_limit": 0},
+            "cache_pool": {"total_bytes_limit": cache_bytes},
             "data_copy_concurrency": {"limit": concurrency},
             "file_io_concurrency": {"limit": 4 * concurrency},
         }
@@ -222,6 +222,17 @@ def parse_entry(row: bytes, where: str) -> Entry:
             f"{where} is damaged ({error}); delete the recording's recording.json,"
             " prepare it again and call StoreWriter(...).finish()"
         ) from error
+
+
+def fingerprint(rate_hz: float, entries: Sequence[Entry]) -> str:
+    """Short hash of names, persons and samples."""
+    # Not the index itself, which also tells how long each recording took.
+    data = []
+    for entry in entries:
+        segments = [[s.start, s.samples, s.scale, s.digest] for s in entry.segments]
+        data.append([entry.name, entry.person, segments])
+    text = json.dumps([rate_hz, data])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def to_json(value: Any, indent: int | None = None) -> bytes:
