@@ -13,6 +13,7 @@ from etils import epath
 
 from launch import runtime
 from launch.systems import load_run
+from launch.wrist_mae import WristMae
 from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.store import Store, StoreError
@@ -26,10 +27,16 @@ def export_run(
 
     Raises:
       FileNotFoundError: If `workdir` holds no run.
+      ConfigError: If it is the run of a classifier.
       sigjax.train.checkpoint.CheckpointError: If the checkpoint cannot be read.
     """
     workdir = epath.Path(workdir)
     system, saved = load_run(workdir)
+    if not isinstance(system, WristMae):
+        raise ConfigError(
+            f"{workdir} is a run of launch.finetune, which leaves its bundle in"
+            f" {workdir / 'bundle'}"
+        )
     step, params = latest_params(workdir, step)
     store = Store.open(system.data.store or str(workdir / "store"))
     task = system.task

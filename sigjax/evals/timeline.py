@@ -193,14 +193,17 @@ def _join(rows: Sequence[_Rows], labels: tuple[str, ...], label_s: float) -> Tim
     )
 
 
-def table(found: Timeline) -> pa.Table:
+def table(found: Timeline, digits: int | None = None) -> pa.Table:
     """A timeline as a table, one row each.
 
     Columns: `time` (ISO 8601 on the device's clock, without a zone), `epoch_s` (the
     same as seconds since 1970-01-01), `duration_s`, `wear`, `label`, `confidence` (its
     probability), and `p_LABEL` for each class. The last three are empty where nothing
-    was classified.
+    was classified. `digits` rounds probabilities, which halves a text file.
     """
+    probability = found.probability
+    if digits is not None:
+        probability = np.round(probability, digits)
     moment = np.round(found.start * 1e3).astype("datetime64[ms]")
     label = found.label
     names = np.array([*found.labels, None], object)  # -1 is the last.
@@ -210,9 +213,9 @@ def table(found: Timeline) -> pa.Table:
         "duration_s": np.round(found.duration_s, 3),
         "wear": np.array(WEAR)[found.wear],
         "label": names[label],
-        "confidence": found.probability.max(axis=1),
+        "confidence": probability.max(axis=1),
     }
-    for name, values in zip(found.labels, found.probability.T, strict=True):
+    for name, values in zip(found.labels, probability.T, strict=True):
         columns[f"p_{name}"] = values
     return pa.table(
         {key: pa.array(values, from_pandas=True) for key, values in columns.items()}

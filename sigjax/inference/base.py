@@ -57,6 +57,7 @@ def prepare(
     *,
     name: str = "",
     person_regex: str = "",
+    **changes: Any,
 ) -> PreparedRecording:
     """Prepares a raw device file as the training data of a bundle were.
 
@@ -70,6 +71,7 @@ def prepare(
         data were read if None.
       name: Of the prepared recording; the file's name by default.
       person_regex: See `sigjax.data.wearable.names.person_of`.
+      **changes: Fields of `PrepareConfig` that are to differ from the training data's.
 
     Raises:
       BundleError: The bundle does not say how its training data were prepared, or
@@ -89,7 +91,8 @@ def prepare(
             f"the bundle's preprocessing gives {config.rate_hz:g} Hz but its model"
             f" takes {info['signal']['rate_hz']:g} Hz"
         )
-    config = dataclasses.replace(config, min_wear_h=0.0, on_calibration_failure="keep")
+    kept = {"min_wear_h": 0.0, "on_calibration_failure": "keep"}
+    config = dataclasses.replace(config, **{**kept, **changes})
     return prepare_file(
         path,
         config,

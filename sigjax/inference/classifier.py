@@ -11,6 +11,7 @@ from etils import epath
 from sigjax.config import build
 from sigjax.data.formats import ReadOptions
 from sigjax.data.recording import PreparedRecording
+from sigjax.data.wearable.prepare import PRESETS
 from sigjax.inference.base import BundleError, SignalConfig, prepare
 from sigjax.inference.overlap import merge, window_starts
 from sigjax.models.window_classifier import WindowClassifier, WindowClassifierConfig
@@ -127,9 +128,29 @@ class ClassifierModel:
         *,
         name: str = "",
         person_regex: str = "",
+        **changes: Any,
     ) -> PreparedRecording:
-        """Prepares a raw device file as the training data were; see `base.prepare`."""
-        return prepare(path, self.info, options, name=name, person_regex=person_regex)
+        """Prepares a raw device file as the training data were; see `base.prepare`.
+
+        But for two things that labelled data sets often have done already, or are too
+        short for, and raw files need: where the training data were not calibrated
+        here, files are (van Hees et al. 2014), and where non-wear was not looked for,
+        stationary periods of more than 90 minutes are found.
+        """
+        trained = self.info["preprocessing"]
+        needed = {}
+        if trained.get("calibration") == "none":
+            needed["calibration"] = PRESETS["paper"].calibration
+        if trained.get("nonwear_min", 0) is None:
+            needed["nonwear_min"] = PRESETS["paper"].nonwear_min
+        return prepare(
+            path,
+            self.info,
+            options,
+            name=name,
+            person_regex=person_regex,
+            **{**needed, **changes},
+        )
 
     def classify(
         self,

@@ -97,6 +97,13 @@ def test_a_label_is_where_the_device_was_worn_and_nowhere_else():
     assert found.wear[first] == 0 and found.duration_s[first - 1] < 10
 
 
+def test_data_that_end_before_nonwear_leave_no_data():
+    found = made(recording([(10, 12), (15, 16)], [(13, 14)]))
+    hours = [found.duration_s[found.wear == code].sum() / 3600 for code in range(4)]
+    np.testing.assert_allclose(hours, [3, 1, 2, 0], atol=1e-6)
+    assert (found.wear[720:1080] == 2).all() and (found.wear[1080:1440] == 1).all()
+
+
 def test_what_is_beside_the_grid_by_a_sample_leaves_no_slivers():
     prepared = recording([(1, 2), (4, 5)], [(2 - 1e-5, 4 - 1e-5)], 1 - 3e-5, 5 + 1e-6)
     found = made(prepared)
