@@ -21,13 +21,14 @@ The paper chooses epochs on the people whom it reports. --protocol=paper does so
 the default, held_out, reports people whom no choice has seen.
 """
 
+import dataclasses
 import os
 import pathlib
 import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from absl import app, flags
@@ -108,7 +109,8 @@ def scale_of(paper: sheets.Paper) -> sheets.Scale:
         return paper.scale(given.scale)
     if given.unlabelled and given.labelled:
         return paper.scales[0]
-    return next(scale for scale in paper.scales if scale.simulated is not None)
+    simulated = [scale for scale in paper.scales if scale.simulated is not None]
+    return (simulated or paper.scales)[0]
 
 
 class Session:
@@ -124,17 +126,24 @@ class Session:
         default = f"runs/reproduce-{self.paper.key}"
         self.workdir = epath.Path(given.workdir or default).expanduser().resolve()
         self.workdir.mkdir(parents=True, exist_ok=True)
-        self.unlabelled, self.labelled = self._open(say)
-        self.people = data.write_people(self.workdir, self.labelled)
         self.given = cells.Given(
-            unlabelled={fold: facts.source for fold, facts in self.unlabelled.items()},
-            labelled=self.labelled.source,
             harnet=data.of_bundle(given.harnet) if given.harnet else cells.NOTHING,
             seeds=given.seeds,
             pretrain=data.overrides(given.pretrain),
             finetune=data.overrides(given.finetune),
         )
-        self.plans = [
+        self._lay_out()  # Mistakes are told before minutes of simulation.
+        self.unlabelled, self.labelled = self._open(say)
+        self.people = data.write_people(self.workdir, self.labelled)
+        self.given = dataclasses.replace(
+            self.given,
+            unlabelled={fold: facts.source for fold, facts in self.unlabelled.items()},
+            labelled=self.labelled.source,
+        )
+        self.plans = self._lay_out()
+
+    def _lay_out(self) -> list[cells.Plan]:
+        return [
             cells.make_plan(self.paper, sheet, self.scale, self.protocol, self.given)
             for sheet in self.sheets
         ]
@@ -170,10 +179,7 @@ class Session:
 
     def header(self, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
         """What every table says of its data and making."""
-        made = {}
-        for outcome in outcomes.values():
-            if outcome.result:
-                made |= {k: outcome.result[k] for k in ("git", "versions", "devices")}
+        results = [o.result for o in outcomes.values() if o.result]
         overrides = {**self.given.pretrain, **self.given.finetune}
         return {
             "paper": self.paper.key,
@@ -189,8 +195,7 @@ class Session:
             "simulated": self.simulated,
             "overrides": ", ".join(f"{k}={v!r}" for k, v in overrides.items()),
             "command": command(),
-            "made_with": made_with(made),
-            **made,
+            "made_with": made_with(results),
         }
 
 
@@ -199,14 +204,18 @@ def command() -> str:
     return shlex.join(["python", "-m", "launch.reproduce", *sys.argv[1:]])
 
 
-def made_with(made: Mapping[str, Any]) -> str:
-    """Versions, devices and revision of the cells that ran last, in one line."""
-    if not made:
-        return "nothing has run"
+def made_with(results: Sequence[Mapping[str, Any]]) -> str:
+    """Versions, devices and revisions of the cells, in one line."""
+
+    def every(values: Iterable[str]) -> str:
+        return " and ".join(dict.fromkeys(values)) or "nothing has run"
+
     names = ("sigjax", "jax", "python")
-    versions = ", ".join(f"{name} {made['versions'][name]}" for name in names)
-    devices = ", ".join(sorted(set(made["devices"])))
-    return f"{versions}, {len(made['devices'])} x {devices}, git {made['git']}"
+    versions = every(
+        ", ".join(f"{name} {r['versions'][name]}" for name in names) for r in results
+    )
+    devices = every(f"{len(r['devices'])} x {r['devices'][0]}" for r in results)
+    return f"{versions}; {devices}; git {every(r['git'] for r in results)}"
 
 
 def run(session: Session, say=print) -> Mapping[str, Outcome]:
@@ -301,8 +310,9 @@ def reproduce() -> bool:
     session = Session(say if not worker else lambda text: None)
     if not worker:
         counted = costs.counts(session.cells.values())
-        say(f"paper {session.paper.key}, scale {session.scale.key}, in")
-        say(f"{session.workdir}: {costs.line(session.scale, counted)}")
+        cost = costs.line(session.scale, counted)
+        say(f"paper {session.paper.key}, scale {session.scale.key}: {cost}")
+        say(f"in {session.workdir}")
     if given.dry_run:
         for plan in session.plans:
             print(costs.dry_run(plan))

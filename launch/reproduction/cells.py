@@ -30,6 +30,8 @@ _NOT_IDENTITY = (
     "data.workers",
     "data.read_threads",
     "data.prefetch_batches",
+    "data.cache_mb",
+    "data.in_memory",
     "train.keep",
     "train.keep_every",
 )

@@ -1,11 +1,12 @@
 """The data that sheets run on: given, or simulated once, and what is said of them."""
 
+import ast
 import contextlib
 import csv
 import dataclasses
 import hashlib
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from etils import epath
 from launch.reproduction import claims
 from launch.reproduction.cells import Source
 from launch.reproduction.sheets import Simulated
+from sigjax.config import ConfigError
 from sigjax.data import formats, splits
 from sigjax.data.datasets import builder, capture24
 from sigjax.data.labelled import LabelledSet
@@ -134,10 +136,18 @@ def of_bundle(path: str) -> Source:
             " `python -m launch.convert`"
         )
     digest = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if not p.is_dir()):
+    for file in sorted(_files(folder)):
         digest.update(f"{file.relative_to(folder)}\n".encode())
         digest.update(file.read_bytes())
     return Source(path, digest.hexdigest()[:16])
+
+
+def _files(folder: epath.Path) -> Iterator[epath.Path]:
+    for path in folder.iterdir():
+        if path.is_dir():
+            yield from _files(path)
+        else:
+            yield path
 
 
 def simulate(
@@ -209,15 +219,13 @@ def overrides(text: list[str]) -> Mapping[str, Any]:
     """`["a.b=1", "c=x"]` as overrides; values as Python writes them, else as text.
 
     Raises:
-      ValueError: One has no `=`.
+      ConfigError: One has no `=`.
     """
-    import ast
-
     found: dict[str, Any] = {}
     for item in text:
         key, equals, value = item.partition("=")
         if not equals:
-            raise ValueError(f"an override is KEY=VALUE, got {item!r}")
+            raise ConfigError(f"an override is KEY=VALUE, got {item!r}")
         try:
             found[key] = ast.literal_eval(value)
         except (SyntaxError, ValueError):

@@ -7,6 +7,7 @@ from etils import epath
 
 from launch.reproduction.cells import Plan
 from launch.reproduction.scores import RowScore
+from sigjax.config import ConfigError
 from sigjax.evals import paper_figures
 
 
@@ -75,6 +76,7 @@ def draw(
 
 def _embeddings(plan, rows, folder, note: str, workdir: epath.Path) -> list[epath.Path]:
     """UMAP and PCA, and the confusion, of each model's first run."""
+    from launch.har_wrist import HarWrist
     from launch.systems import load_run
     from sigjax import export
     from sigjax.evals import classification_figures
@@ -88,8 +90,13 @@ def _embeddings(plan, rows, folder, note: str, workdir: epath.Path) -> list[epat
             continue
         run = workdir / "cells" / plan.places[place, 0, 0] / "run"
         system, _ = load_run(run)
+        if not isinstance(system, HarWrist):
+            raise ConfigError(
+                f"{plan.sheet.key}: only runs of launch.finetune are drawn, not {run}"
+            )
         model: Any = export.load(run / "bundle")
         predictions = predict_windows(model, system.open_data(run).windows("test"))
+        assert predictions.embedding is not None
         name = row.title.replace("+", "_").replace(" ", "_")
         title = f"{plan.sheet.key}: {row.title}, reported people"
         stem = folder / f"{plan.sheet.key}_{name}"

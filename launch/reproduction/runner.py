@@ -62,7 +62,7 @@ class Cells:
         failure = _read(self.folder(cell) / "error.json")
         if failure is None or failure["attempt"] <= self._past.get(cell.key, 0):
             return None
-        return Outcome(None, failure["error"], failure)
+        return Outcome(None, f"failed: {failure['error']}", failure)
 
     def outcomes(self) -> dict[str, Outcome]:
         """What became of every cell so far."""
@@ -110,7 +110,7 @@ class Cells:
                 if self.outcome(cell) is not None:  # Done between look and claim.
                     return True, busy
                 if before is not None and before.error:
-                    self._fail(cell, f"its pretraining failed: {before.error}", "")
+                    self._fail(cell, f"its pretraining {before.error}", "")
                     return True, busy
                 name = (
                     f"[{places[cell.key]}/{len(self.cells)}] {cell.kind} {cell.title}"

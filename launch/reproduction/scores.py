@@ -1,6 +1,5 @@
 """From predictions of cells to the numbers of a table."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,14 +28,21 @@ class RowScore(NamedTuple):
       metrics: By name `value` (mean over seeds), `low`, `high` (over people), `sd`
         (over seeds; None for one) and `seeds`, the value of each.
       runs: Predictions of each seed, all folds together.
+      reconstruction: By name, the mean over seeds and folds of what a probe found.
       pretrain: Validation figures of each seed's pretraining, of the first fold.
       failed: Why there are no numbers; "" if there are.
     """
 
     metrics: Mapping[str, Mapping[str, Any]]
     runs: Sequence[Predictions]
+    reconstruction: Mapping[str, float]
     pretrain: Sequence[Mapping[str, float]]
     failed: str
+
+    @classmethod
+    def none(cls, why: str) -> "RowScore":
+        """A row without numbers."""
+        return cls({}, (), {}, (), why)
 
 
 def of_rows(
@@ -48,29 +54,30 @@ def of_rows(
 
 def _of_row(plan, outcomes, workdir: epath.Path, row: int) -> RowScore:
     if row in plan.not_run:
-        return RowScore({}, (), (), plan.not_run[row])
-    runs, pretrain = [], []
+        return RowScore.none(plan.not_run[row])
+    runs, pretrain, told = [], [], []
     for seed in range(plan.seeds):
-        folds = [
-            plan.places[row, seed, fold]
-            for fold in range(max(1, len(plan.sheet.folds)))
-        ]
+        count = max(1, len(plan.sheet.folds))
+        folds = [plan.places[row, seed, fold] for fold in range(count)]
         for key in folds:
             if outcomes[key].error:
-                return RowScore({}, (), (), f"failed: {outcomes[key].error}")
-        parts = [_predictions(workdir, key) for key in folds]
+                return RowScore.none(outcomes[key].error)
+        results = [outcomes[key].result for key in folds]
+        parts = [
+            read_predictions(workdir / "cells" / key / result["predictions"])
+            for key, result in zip(folds, results, strict=True)
+        ]
         runs.append(concatenate(parts) if len(parts) > 1 else parts[0])
+        told += [r["finetuned"].get("reconstruction") or {} for r in results]
         parent = plan.cells[folds[0]].parent
         if parent is not None:
-            result = outcomes[parent.key].result or {}
-            pretrain.append(result.get("validation") or {})
-    return RowScore(summary(runs), runs, pretrain, "")
-
-
-def _predictions(workdir: epath.Path, key: str) -> Predictions:
-    folder = workdir / "cells" / key
-    result = json.loads((folder / "cell.json").read_text())["result"]
-    return read_predictions(folder / result["predictions"])
+            pretrain.append(outcomes[parent.key].result.get("validation") or {})
+    names = {name for found in told for name in found}
+    means = {
+        name: float(np.mean([found[name] for found in told if name in found]))
+        for name in sorted(names)
+    }
+    return RowScore(summary(runs), runs, means, pretrain, "")
 
 
 def summary(runs: Sequence[Predictions]) -> dict[str, dict[str, Any]]:

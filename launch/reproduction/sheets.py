@@ -21,7 +21,6 @@ class Row:
       pretrain: Overrides of the pretraining config; None: no pretraining.
       finetune: Overrides of the finetuning config. `{fold}` in any text of either
         becomes the fold's name.
-      finetune_config: Another file of configs than the paper's, `FILE:VARIANT`.
       by_protocol: Further overrides of the finetuning config, by protocol.
       pretrain_config: FILE or FILE:VARIANT of `configs` instead of the paper's and the
         scale's.
@@ -35,7 +34,6 @@ class Row:
     labels: tuple[str, ...]
     pretrain: Mapping[str, Any] | None = None
     finetune: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    finetune_config: str = ""
     by_protocol: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     pretrain_config: str = ""
     finetune_config: str = ""

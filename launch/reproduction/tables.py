@@ -34,6 +34,7 @@ def content(
         "title": sheet.title,
         "columns": list(sheet.columns),
         "metrics": list(sheet.metrics),
+        "reconstruction": list(sheet.reconstruction),
         "seeds": plan.seeds,
         "folds": list(sheet.folds),
         "rows": [
@@ -44,6 +45,7 @@ def content(
                 "ours": {name: dict(found.metrics[name]) for name in sheet.metrics}
                 if found.metrics
                 else None,
+                "reconstruction": dict(found.reconstruction),
                 "people": len({*found.runs[0].person}) if found.runs else None,
                 "why_not": found.failed,
                 "pretrain_validation": [dict(p) for p in found.pretrain],
@@ -80,6 +82,7 @@ def grid(table: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
         names += [f"{short}, PAPER"] * printed
         names += [f"{short}, OURS", "95 % of people"]
         names += [f"sd of {table['seeds']} seeds"] * several
+    names += [f"reconstruction, {name}" for name in table["reconstruction"]]
     rows = []
     for row in table["rows"]:
         cells = list(row["labels"])
@@ -91,6 +94,9 @@ def grid(table: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
                 continue
             cells += [_number(ours["value"]), _interval(ours)]
             cells += [_number(ours["sd"])] * several
+        cells += [
+            _number(row["reconstruction"].get(n)) for n in table["reconstruction"]
+        ]
         rows.append(cells)
     return names, rows
 

@@ -43,9 +43,7 @@ class Work:
                 elif config.system == "har_probe":
                     result = _finetuned(probe.run_probe(config, run, False), run)
                 else:
-                    probing = config.system == "har_probe"
-                    function = probe.run_probe if probing else finetune.finetune
-                    result = _finetuned(function(config, run), run)
+                    result = _finetuned(finetune.finetune(config, run), run)
         # Compiled programs of models that will not come again; the cache on disk stays.
         jax.clear_caches()
         gc.collect()

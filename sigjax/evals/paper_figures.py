@@ -149,7 +149,8 @@ def _scatter(axes, points, groups, x: str, y: str, *, legend: bool, name: str) -
         )
     found = pearson(points, x, y)
     if math.isfinite(found.r):
-        line = np.polyfit(*np.array([(p.values[x], p.values[y]) for p in points]).T, 1)
+        horizontal, vertical = ([p.values[k] for p in points] for k in (x, y))
+        line = np.polyfit(horizontal, vertical, 1)
         ends = np.array(axes.get_xlim())
         axes.plot(ends, np.polyval(line, ends), color="#888888", lw=1, zorder=0)
         axes.set_xlim(*ends)
@@ -187,7 +188,7 @@ def scores(
     )
     figure.suptitle(f"{title}\n{note}" if note else title, fontsize=11)
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
-    place = -np.arange(len(rows))
+    place = [-float(n) for n in range(len(rows))]
     for axes, metric in zip(panels, metrics, strict=True):
         for y, (_, ours, paper) in zip(place, rows, strict=True):
             _draw_row(axes, y, ours.get(metric), paper.get(metric))
