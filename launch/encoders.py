@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
@@ -199,7 +200,7 @@ def preparation_differences(
 def random_encoder(model: WindowClassifierConfig, seed: int) -> dict[str, Any]:
     """Variables of an encoder that was never trained."""
     module = WindowClassifier(model)
-    x = np.zeros((1, model.label_samples, model.channels), np.float32)
+    x = jnp.zeros((1, model.label_samples, model.channels))
     init = jax.jit(lambda key: module.init(key, x, method=WindowClassifier.encode))
     return jax.device_get(dict(init(jax.random.key(seed))))
 

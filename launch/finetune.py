@@ -15,7 +15,7 @@ import jax
 from absl import app, flags
 from etils import epath
 
-from launch import conclusion, frozen, pretrain, runtime
+from launch import conclusion, encoders, frozen, pretrain, runtime
 from launch.har_wrist import HarWrist
 from launch.systems import build_one
 from sigjax.config import ConfigError
@@ -61,15 +61,19 @@ def finetune(
     workdir = prepare_workdir(workdir)
     data = system.open_data(workdir)
     _check_selection(system, data)
-    runtime.save_config(workdir, config)
     given = {}
     if system.encoder.trainable:
         model, found = conclusion.model_of(system, data)
+        runtime.save_config(workdir, config)
+        stream = data
         if found is not None:
             given = found.variables()
-        stream = data
     else:
-        model, stream, statistics = frozen.token_data(system, data, workdir)
+        variables, about = frozen.encoder_of_run(system, data, workdir)
+        runtime.save_config(workdir, config)
+        architecture = encoders.architecture_of(about)
+        model = system.classifier(len(data.classes), architecture)
+        stream, statistics = frozen.token_data(system, data, model, variables, workdir)
         if system.head.standardise:
             given = {"statistics": statistics}
     task = system.make_task(model, class_weights(data.class_counts))

@@ -29,32 +29,34 @@ _PER_ACCELERATOR = 64
 
 
 def token_data(
-    system: HarWrist, data: HarData, workdir: epath.Path
-) -> tuple[WindowClassifierConfig, TokenData, dict[str, Any]]:
+    system: HarWrist,
+    data: HarData,
+    model: WindowClassifierConfig,
+    variables: Any,
+    workdir: epath.Path,
+) -> tuple[TokenData, dict[str, Any]]:
     """Embeds the training and validation windows, as far as that is not yet done.
 
-    Tokens are kept in `WORKDIR/tokens` and the encoder in `WORKDIR/encoder`: the run
-    continues if what it was made from is moved.
+    Args:
+      system: The run's.
+      data: Its windows.
+      model: With the encoder's architecture.
+      variables: The encoder's; see `encoder_of_run`.
+      workdir: Tokens are kept in `WORKDIR/tokens`.
 
     Returns:
-      The model, batches of tokens, and the collection `statistics` of a head that
-      standardises.
+      Batches of tokens, and the collection `statistics` of a head that standardises.
 
     Raises:
-      ConfigError: The encoder does not fit the set, or is not the one the run was
-        started with.
       sigjax.data.tokens.TokenError: Tokens cannot be written.
     """
-    _check_views(system)
-    variables, about = _encoder_of_run(system, data, workdir)
-    model = system.classifier(len(data.classes), encoders.architecture_of(about))
     embed = _Embedding(system, model, variables, workdir / "tokens")
     train = embed.windows("train", data.windows("train"), views=system.encoder.views)
     held = None
     if data.people["validation"]:
         held = embed.windows("validation", data.windows("validation"))
     statistics = _statistics(train) if system.head.standardise else {}
-    return model, TokenData(data, train, held), statistics
+    return TokenData(data, train, held), statistics
 
 
 def _check_views(system: HarWrist) -> None:
@@ -67,10 +69,21 @@ def _check_views(system: HarWrist) -> None:
         )
 
 
-def _encoder_of_run(
+def encoder_of_run(
     system: HarWrist, data: HarData, workdir: epath.Path
 ) -> tuple[Any, dict[str, Any]]:
-    """The run's own copy of the encoder; made first if it is not there."""
+    """The run's own copy of the encoder, in `WORKDIR/encoder`; made if it is not there.
+
+    With it a run continues after what it was made from was moved or trained on.
+
+    Returns:
+      Variables, and what `encoder.json` says of them.
+
+    Raises:
+      ConfigError: The encoder does not fit the set, or is not the one the run was
+        started with.
+    """
+    _check_views(system)
     folder, wanted = workdir / "encoder", system.encoder
     asked = {"weights": wanted.weights, "step": wanted.step, "kind": wanted.kind}
     saved = encoders.saved_encoder(folder)
