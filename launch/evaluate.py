@@ -16,38 +16,28 @@ metrics.json, confusion.csv and .png, per_person.csv and .png, predictions.parqu
 row per label window) and embeddings.png (PCA and UMAP).
 """
 
-import functools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
-import tqdm
 from absl import app, flags
 from etils import epath
 
-from launch import conclusion, evaluation_table, finetune, runtime
+from launch import conclusion, finetune, runtime
 from launch.evaluate_pretraining import evaluate_pretraining
+from launch.evaluation import EvaluationError, evaluate
 from launch.har_wrist import HarWrist
 from launch.systems import COMMANDS, load_run
 from launch.wrist_mae import WristMae
 from sigjax import export
 from sigjax.data.labelled import LabelledSet
 from sigjax.data.windows import LabelledWindows, WindowConfig
-from sigjax.evals.classification import score, write_evaluation
-from sigjax.evals.embedding_figures import balanced_rows, projections
-from sigjax.evals.predictions import Predictions, PredictionsError
-from sigjax.evals.windows import Classifier, embed_rows, predict_windows
+from sigjax.evals.predictions import PredictionsError
 from sigjax.inference.classifier import ClassifierModel
 from sigjax.train.writer import prepare_workdir
 
 # Who can be evaluated of a run; "unused" are people of its set on no side.
 SIDES = ("test", "validation", "train", "unused")
-_PROGRESS = functools.partial(tqdm.tqdm, disable=None, unit="batch")
-
-
-class EvaluationError(ValueError):
-    """What is asked for cannot be evaluated, or should not be; says why."""
-
 
 EXPECTED_ERRORS = (*finetune.EXPECTED_ERRORS, EvaluationError, PredictionsError)
 
@@ -169,143 +159,6 @@ def evaluate_bundle(
     )
 
 
-def evaluate(
-    model: Classifier,
-    source: LabelledWindows,
-    folder: epath.Path,
-    *,
-    side: str,
-    trained: Mapping[str, Any],
-    name: str,
-    allow_training_people: bool = False,
-    batch_size: int | None = None,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    points: int = 20_000,
-) -> str:
-    """Runs a model over windows, scores it and writes the results.
-
-    Args:
-      model: A classifier.
-      source: Windows that do not overlap.
-      folder: Gets the files.
-      side: Who these people are, for the reports.
-      trained: What is known of its training, as in `result.json`.
-      name: Of the run or bundle, for the figures.
-      allow_training_people: Also evaluate people who were trained on.
-      batch_size: Windows per call of the model; by default what suits the device.
-      bootstrap: Resamples of people.
-      seed: Of the resamples and of the points that are drawn.
-      points: Embeddings to draw at most; 0 for no such figure.
-
-    Returns:
-      A table for the terminal.
-
-    Raises:
-      EvaluationError: Some of these people were trained on.
-    """
-    about = _about(source, side, trained, allow_training_people)
-    options = {"batch_size": batch_size, "progress": _PROGRESS}
-    predictions = predict_windows(model, source, **options)
-    found = score(predictions, bootstrap=bootstrap, seed=seed)
-    title = f"{name}: {found['people']} people of {source.dataset.name}, {side}"
-    note = "\n".join(about["remarks"])
-    if about["dataset"]["simulated"]:
-        note = f"SIMULATED data\n{note}"
-    write_evaluation(
-        folder, predictions, {**found, "about": about}, title=title, note=note
-    )
-    said = ""
-    if points:
-        said = _embeddings(
-            folder / "embeddings.png",
-            predictions,
-            functools.partial(embed_rows, model, source, **options),
-            points=points,
-            seed=seed,
-            title=title,
-            note=note,
-        )
-    names = ", ".join(sorted(path.name for path in folder.iterdir()))
-    table = evaluation_table.table(found, about)
-    return f"{table}\n{said}in {folder}: {names}"
-
-
-def _about(
-    source: LabelledWindows, side: str, trained: Mapping[str, Any], allowed: bool
-) -> dict[str, Any]:
-    """What `metrics.json` says of data and model, beside the figures."""
-    dataset = source.dataset
-    remarks = (
-        [] if trained.get("people") else ["trained on: not recorded in the bundle"]
-    )
-    known: Mapping[str, Sequence[str]] = trained.get("people") or {}
-    # Names tell people apart within a set, in whichever version it was built.
-    there = trained.get("dataset") or {}
-    same = there.get("name") == dataset.name
-    both = sorted(set(known.get("train", ())) & set(source.people)) if same else []
-    if both and not allowed:
-        some = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
-        raise EvaluationError(
-            f"{len(both)} of these {len(source.people)} people were trained on: {some}."
-            " Their figures say nothing about others; choose another side, or give"
-            " --allow_training_people if that is what you want to see"
-        )
-    if both:
-        remarks.append(f"{len(both)} OF THESE PEOPLE WERE TRAINED ON")
-    if known:
-        people = f"trained on {len(known['train'])} people of {there.get('name')}"
-        step = f"step {trained.get('chosen_step')}: {trained.get('rule')}"
-        remarks.append(f"{people}; {step}")
-    choosers = set(known.get("validation", ())) & set(source.people) if same else set()
-    if choosers and trained.get("selected_on") != "last step":
-        remarks.append(
-            f"THE STEP WAS CHOSEN ON {len(choosers)} OF THESE PEOPLE: figures are"
-            " optimistic"
-        )
-    return {
-        "side": side,
-        "scheme": source.config.scheme,
-        "dataset": {
-            "path": str(dataset.path),
-            "name": dataset.name,
-            "fingerprint": dataset.fingerprint,
-            "simulated": dataset.simulated,
-        },
-        "trained_on": both,
-        "windows": source.summary,
-        "remarks": remarks,
-    }
-
-
-def _embeddings(
-    path: epath.Path,
-    predictions: Predictions,
-    embed,
-    *,
-    points: int,
-    seed: int,
-    title: str,
-    note: str,
-) -> str:
-    """Draws what the head sees; returns why not, or nothing."""
-    rows = balanced_rows(predictions.label, points, seed)
-    if len(rows) < 3:
-        return "too few labels to draw embeddings\n"
-    projections(
-        path,
-        embed(rows),
-        predictions.label[rows],
-        predictions.classes,
-        title=f"what the head sees of {title}",
-        note=note,
-        seed=seed,
-        most=points,
-        chosen_from=predictions.label,
-    )
-    return ""
-
-
 def _classifier(bundle: epath.Path) -> ClassifierModel:
     model = export.load(bundle)
     if not isinstance(model, ClassifierModel):
@@ -327,22 +180,45 @@ def _windows(
         raise EvaluationError(f"{dataset.path}: {error}") from error
 
 
-def define_flags() -> None:
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """The command's flags; not on import, where other commands' may be defined."""
-    flags.DEFINE_string("workdir", None, "Run of launch.finetune or launch.pretrain.")
-    flags.DEFINE_string("bundle", None, "Bundle to evaluate instead of a run.")
-    flags.DEFINE_string("dataset", None, "With --bundle: folder of a labelled set.")
-    flags.DEFINE_string("scheme", "", "With --bundle: label scheme.")
-    flags.DEFINE_string("split", "", "With --bundle: division of people; else all.")
-    flags.DEFINE_string("output", None, "With --bundle: folder for the results.")
-    flags.DEFINE_float("min_purity", 0.0, "With --bundle: least share of a label.")
-    flags.DEFINE_string("side", "test", f"Whom; of a run one of {', '.join(SIDES)}.")
-    flags.DEFINE_bool("allow_training_people", False, "Also those trained on.")
-    flags.DEFINE_integer("batch_size", None, "Windows at a time; chosen by device.")
-    flags.DEFINE_integer("bootstrap", 1000, "Resamples of people.", lower_bound=1)
-    flags.DEFINE_integer("seed", 0, "Of resamples and of the points drawn.")
-    flags.DEFINE_bool("embeddings", True, "Draw PCA and UMAP of embeddings.")
-    flags.DEFINE_integer("points", 20_000, "Embeddings drawn at most.", lower_bound=3)
+
+    def text(name: str, default: str | None, meaning: str) -> None:
+        flags.DEFINE_string(name, default, meaning, values)
+
+    text("workdir", None, "Run of launch.finetune or launch.pretrain.")
+    text("bundle", None, "Bundle to evaluate instead of a run.")
+    text("dataset", None, "With --bundle: folder of a labelled set.")
+    text("scheme", "", "With --bundle: label scheme.")
+    text("split", "", "With --bundle: division of people; everybody without it.")
+    text("output", None, "With --bundle: folder for the results.")
+    text("side", "test", f"Whom to evaluate; of a run one of {', '.join(SIDES)}.")
+    own: dict[str, Any] = {"flag_values": values}
+    least = "With --bundle: a label counts from this share of its samples on."
+    flags.DEFINE_float("min_purity", 0.0, least, **own)
+    flags.DEFINE_bool("allow_training_people", False, "Also those trained on.", **own)
+    flags.DEFINE_integer("batch_size", None, "Windows at a time; by device.", 1, **own)
+    flags.DEFINE_integer("bootstrap", 1000, "Resamples of people.", 1, **own)
+    flags.DEFINE_integer("seed", 0, "Of resamples and of the points drawn.", 0, **own)
+    flags.DEFINE_bool("embeddings", True, "Draw PCA and UMAP of embeddings.", **own)
+    flags.DEFINE_integer("points", 20_000, "Embeddings drawn at most.", 3, **own)
+
+
+def check_flags(given: flags.FlagValues) -> None:
+    """Refuses flags that contradict each other.
+
+    Raises:
+      app.UsageError: Saying which.
+    """
+    if (given.workdir is None) == (given.bundle is None):
+        raise app.UsageError("give either --workdir=RUN or --bundle=BUNDLE")
+    if given.bundle and not (given.dataset and given.output):
+        raise app.UsageError("--bundle needs --dataset=SET and --output=FOLDER")
+    for name in ("dataset", "scheme", "split", "output", "min_purity"):
+        if given.workdir and given[name].present:
+            raise app.UsageError(
+                f"--{name} is for --bundle; a run's own data are in its config"
+            )
 
 
 def main(argv: list[str]) -> None:
@@ -350,15 +226,7 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
     given = flags.FLAGS
-    if (given.workdir is None) == (given.bundle is None):
-        raise app.UsageError("give either --workdir=RUN or --bundle=BUNDLE")
-    if given.bundle and not (given.dataset and given.output):
-        raise app.UsageError("--bundle needs --dataset=SET and --output=FOLDER")
-    own = [k for k in ("dataset", "scheme", "split", "output") if given[k].present]
-    if given.workdir and own:
-        raise app.UsageError(
-            f"--{own[0]} is for --bundle; a run's own data are in its config"
-        )
+    check_flags(given)
     options = {
         "side": given.side,
         "allow_training_people": given.allow_training_people,

@@ -1,17 +1,17 @@
 """Evaluates a run of launch.pretrain: held-out losses, reconstruction picture."""
 
 import json
-import types
 from collections.abc import Mapping
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
 from launch.wrist_mae import WristMae
 from sigjax.evals import figures
 from sigjax.train.checkpoint import latest_variables
-from sigjax.train.step import make_evaluation_step
+from sigjax.train.step import TrainState, make_evaluation_step
 from sigjax.train.writer import replace_file
 from sigjax.typing import PyTree
 
@@ -40,17 +40,14 @@ def evaluate_pretraining(system: WristMae, workdir: epath.Path) -> str:
     )
     task, data = system.make_task(), system.open_data(workdir)
     key = jax.random.key(system.seed)
-    evaluation = make_evaluation_step(task)
-
-    @jax.jit
-    def sums_of(variables, batch):
-        # The step wants a training state, of which it takes the variables alone.
-        return evaluation(types.SimpleNamespace(variables=variables), batch, key)  # type: ignore[arg-type]
-
+    rest = {name: tree for name, tree in variables.items() if name != "params"}
+    state = TrainState(step, variables["params"], rest, (), key)
+    evaluation = jax.jit(make_evaluation_step(task))
     side, first, total = "validation", None, None
-    for batch in data.evaluation(shard_index=0, shard_count=1):
+    for rows in data.evaluation(shard_index=0, shard_count=1):
+        batch = {name: jnp.asarray(column) for name, column in rows.items()}
         first = batch if first is None else first
-        sums = jax.device_get(sums_of(variables, dict(batch)))
+        sums = jax.device_get(evaluation(state, batch, key))
         sums = {k: np.asarray(v, np.float64) for k, v in sums.items()}
         total = sums if total is None else jax.tree.map(np.add, total, sums)
     if first is None:
@@ -75,10 +72,10 @@ def _draw(
     system: WristMae,
     task,
     variables: PyTree,
-    batch: Mapping[str, np.ndarray],
+    batch: Mapping[str, np.ndarray | jax.Array],
     title: str,
 ) -> None:
-    batch = {k: v for k, v in batch.items() if k != "weight"}
+    batch = {k: jnp.asarray(v) for k, v in batch.items() if k != "weight"}
     draw = jax.jit(task.reconstruct_masked)
     masked, reconstruction = draw(variables, batch, jax.random.key(system.seed))
     figures.reconstruction(

@@ -85,7 +85,7 @@ def _write_cells(axes, matrix, percent, with_counts: bool) -> None:
         if not count:
             continue
         text = f"{share:.0f}" if share >= 0.5 else "<1"
-        colour = "white" if share > 55 else "#222222"
+        colour = "white" if share > 60 else "#222222"
         weight = "bold" if row == column else "normal"
         size = 11 if with_counts else 8
         place = (column, row - 0.12 if with_counts else row)
