@@ -5,8 +5,8 @@
     PATH/KEY/table.json          written last: it exists = the table is complete
 
 KEY is a hash of all that the tokens depend on, so tokens of another encoder are never
-taken for these. Parts and blocks do not depend on how many processes write, so a run
-that was stopped continues with any number of them, and gives the same rows.
+taken for these. Parts do not depend on how many processes write, nor on how many items
+they embed at once, so a run that was stopped continues with any number of them.
 """
 
 import hashlib
@@ -29,7 +29,9 @@ from sigjax.data.windows import LabelledWindows
 Kept = Literal["float16", "float32"]
 _LAYOUT = 1
 _PART_BYTES = 256 * 2**20
-_MOST_PARTS_OF_SMALL = 16  # More let more processes share the work.
+# More parts let more processes share the work.
+_MOST_PARTS_OF_SMALL = 16
+_FEW_ITEMS = 32
 _DONE = "table.json"
 
 
@@ -81,7 +83,7 @@ class TokenTable:
           items: What is embedded.
           width: Width of a token.
           dtype: As what tokens are kept.
-          batch_size: Items in a block.
+          batch_size: Items in a block; changes no more of the tokens than rounding.
           key: JSON-able: which encoder, and how it is run.
 
         Raises:
@@ -101,7 +103,6 @@ class TokenTable:
             "layout": _LAYOUT,
             "width": width,
             "dtype": dtype,
-            "batch_size": batch_size,
             **items.described(),
             "key": json.loads(json.dumps(dict(key))),
         }
@@ -109,10 +110,9 @@ class TokenTable:
         self.fingerprint = hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
         self.path = pathlib.Path(path).expanduser().absolute() / self.fingerprint
         self._begin = np.concatenate([[0], np.cumsum(np.tile(items.rows, items.views))])
-        blocks = math.ceil(len(items) / batch_size)
         large = math.ceil(self._begin[-1] * self._row_bytes / _PART_BYTES)
-        parts = min(max(large, _MOST_PARTS_OF_SMALL), blocks)
-        self._per_part = math.ceil(blocks / parts) * batch_size
+        small = min(_MOST_PARTS_OF_SMALL, math.ceil(len(items) / _FEW_ITEMS))
+        self._per_part = math.ceil(len(items) / max(large, small))
         edges = [*range(0, len(items), self._per_part), len(items)]
         self._part_begin = self._begin[edges]
         self._open: dict[int, np.ndarray] = {}
@@ -311,7 +311,8 @@ class TokenTable:
                 raise TokenError(
                     f"{self._file(part)}: {error}; delete {self.path} and run again"
                 ) from error
-            self._open[part] = found
+            # A plain array: slices of a `memmap` are twice as slow.
+            found = self._open[part] = found.view(np.ndarray)
         return found
 
     def _file(self, part: int) -> pathlib.Path:

@@ -7,7 +7,7 @@ import pickle
 import numpy as np
 import pytest
 
-from sigjax.data import har, labelled, pipeline, tokens, windows
+from sigjax.data import har, labelled, pipeline, token_table, tokens, windows
 from tests.data import tiny_sets
 
 WIDTH = 6
@@ -24,6 +24,11 @@ def folder(tmp_path_factory):
             lengths=lambda n: (44, 7) if n == 5 else (363 + 70 * n, 47 + 80 * n),
             record_s=50,
         )
+
+
+@pytest.fixture(autouse=True)
+def many_parts(monkeypatch):
+    monkeypatch.setattr(token_table, "_FEW_ITEMS", 7)
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +128,11 @@ def test_windows_that_overlap_share_tokens_without_context(dataset, tmp_path):
     assert shared.total == whole
     apart, _ = make(tmp_path / "apart", source, context=True)
     assert apart.total == source.lengths.sum() > 2 * whole
+    # P001 has 433 and 127 s: its items have 20, 20, 3 and 12 tokens.
+    assert done[0] == (0, range(3)) and shared.missing(0).stop == 4 + 3
     part = np.load(shared.path / "part-00000.npy", mmap_mode="r")
-    _, items = done[0]
-    # P001 has 433 and 127 s, so the first block is of 20, 20 and 3 tokens.
-    assert items == range(3) and len(part) == 43
+    assert part[[0, 43, 55], :2].tolist() == [[1, 0], [1, 1], [2, 0]]
+    assert len(part) == 43 + 12 + 50  # P002 has 503 s.
 
 
 def test_half_written_tables_continue(dataset, tmp_path):
@@ -150,6 +156,15 @@ def test_half_written_tables_continue(dataset, tmp_path):
     assert seen + done == blocks
     assert content(table) == content(whole) and not list(table.path.glob("*.partial"))
     assert make(tmp_path / "cut", source, context=True)[1] == []
+
+
+def test_a_table_continues_on_other_devices(dataset, tmp_path):
+    source = asked(dataset)
+    whole, blocks = make(tmp_path / "whole", source, context=True)
+    _, done = make(tmp_path / "cut", source, context=True, stop=4)
+    table, rest = make(tmp_path / "cut", source, context=True, batch_size=5)
+    assert 0 < len(rest) < len(blocks) - len(done)
+    assert content(table) == content(whole) and table.fingerprint == whole.fingerprint
 
 
 def test_a_part_that_was_whole_but_not_renamed(dataset, tmp_path):
