@@ -2,8 +2,50 @@
 
 import os
 import pathlib
+import shutil
+import tempfile
 
 import pytest
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Files are spread over the workers: one file alone starts none."""
+    if len({argument.split("::")[0] for argument in config.args}) > 1:
+        return None
+    return 0 if config.args[0].split("::")[0].endswith(".py") else None
+
+
+# Tests that start commands are few and long. Begun last, one worker would run them
+# while the others have nothing left.
+_LONG = ("tests/colabs_test.py", "tests/train/", "tests/launch/", "tests/parity/")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
+
+
+_caches: list[str] = []
+
+
+def pytest_configure(config):
+    """Gives this process, and the commands that it starts, compilation caches.
+
+    Many tests compile the same steps. The folders are new in each run, and no other
+    worker's: JAX does not write a cache's files atomically. Commands have their own
+    folder, since some are killed while they write.
+    """
+    if config.option.numprocesses:
+        return  # the workers run the tests
+    cache = tempfile.mkdtemp(prefix="sigjax-tests-")
+    _caches.append(cache)
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{cache}/tests"
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
+    os.environ["SIGJAX_CACHE"] = f"{cache}/commands"
+
+
+def pytest_unconfigure():
+    for cache in _caches:
+        shutil.rmtree(cache, ignore_errors=True)
 
 
 def _real_data() -> pathlib.Path | None:
