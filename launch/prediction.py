@@ -113,11 +113,10 @@ class Results:
         return len(self._records) - len(self.records)
 
     def named(self, job: jobs.Job) -> jobs.Job:
-        """The job with a name that no other file's results have."""
-        for name in (job.name, names.with_hash(job.name, job.path)):
-            there = self._records.get(name)
-            if there is not None and there["source"] == job.path:
-                return job._replace(name=name)
+        """The job with the name of the file's results, or one that nothing has."""
+        known = [r for r in self._records.values() if r["source"] == job.path]
+        if known:
+            return job._replace(name=known[0]["name"])
         name, taken = job.name, {known.lower() for known in self._records}
         if name.lower() in taken.union(_TAKEN):
             name = names.with_hash(name, job.path)
