@@ -1,7 +1,7 @@
 """HARNet converted from a PyTorch file against the same network in PyTorch.
 
-The network here is written anew from its published description, with the names that
-its published weights have.
+The peer is written anew from the published description, with the names that the
+published weights have.
 """
 
 import sys
@@ -15,68 +15,15 @@ torch = pytest.importorskip(
 )
 
 from torch import nn  # noqa: E402
-from torch.nn import functional as F  # noqa: E402
 
 import sigjax  # noqa: E402
+from benchmarks.harnet_torch import Network  # noqa: E402
 from launch.convert import convert  # noqa: E402
 from sigjax.convert.harnet import convert_harnet  # noqa: E402
 from sigjax.convert.torch_files import WeightsError, read_state_dict  # noqa: E402
 from sigjax.models.harnet import HarNet, HarNetConfig  # noqa: E402
 
 FULL = HarNetConfig(dtype="float32")
-STAGES = list(zip(FULL.widths, FULL.blocks, FULL.factors, FULL.orders, strict=True))
-
-
-def circular(before, width):
-    return nn.Conv1d(before, width, 5, padding=2, bias=False, padding_mode="circular")
-
-
-class Residual(nn.Module):
-    def __init__(self, width):
-        super().__init__()
-        self.bn1, self.bn2 = nn.BatchNorm1d(width), nn.BatchNorm1d(width)
-        self.conv1, self.conv2 = circular(width, width), circular(width, width)
-
-    def forward(self, x):
-        inner = self.conv1(self.bn1(x).relu())
-        return x + self.conv2(self.bn2(inner).relu())
-
-
-class Blur(nn.Module):
-    def __init__(self, width, factor, order):
-        super().__init__()
-        box = torch.ones(1, 1, factor, dtype=torch.float64)
-        kernel = box
-        for _ in range(order):
-            kernel = F.conv1d(kernel, box, padding=factor - 1)
-        kernel = (kernel / kernel.sum()).float()
-        self.register_buffer("kernel", kernel.repeat(width, 1, 1))
-        self.factor, self.pad = factor, order * (factor - 1) // 2
-
-    def forward(self, x):
-        groups = self.kernel.shape[0]
-        return F.conv1d(x, self.kernel, None, self.factor, self.pad, groups=groups)
-
-
-class Network(nn.Module):
-    def __init__(self, *heads):
-        super().__init__()
-        self.feature_extractor, before = nn.Sequential(), 3
-        for i, (width, blocks, factor, order) in enumerate(STAGES, 1):
-            stage = nn.Sequential(
-                circular(before, width),
-                *(Residual(width) for _ in range(blocks)),
-                nn.BatchNorm1d(width),
-                nn.ReLU(),
-                Blur(width, factor, order),
-            )
-            self.feature_extractor.add_module(f"layer{i}", stage)
-            before = width
-        for head in heads:
-            self.add_module(head, nn.Linear(before, 2))
-
-    def forward(self, x):
-        return self.feature_extractor(x)[..., 0]
 
 
 def trained_network(*heads):
@@ -176,6 +123,6 @@ def test_a_network_that_was_finetuned_there_gives_its_backbone(network, tmp_path
 def test_a_pickled_module_is_refused_by_name(network, tmp_path):
     torch.save(network, tmp_path / "module.pt")
     with pytest.raises(
-        WeightsError, match="names .*harnet_torch_test.Network.*refused"
+        WeightsError, match="names .*benchmarks.harnet_torch.Network.*refused"
     ):
         read_state_dict(tmp_path / "module.pt")
