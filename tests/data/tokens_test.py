@@ -151,7 +151,7 @@ def test_half_written_tables_continue(dataset, tmp_path):
         # What a run that is killed leaves of the block that it was writing.
         for partial in table.path.glob("*.partial"):
             with partial.open("ab") as file:
-                file.write(b"half a row")
+                file.write(bytes(4 * WIDTH * 30 + 5))  # Over one item, and a bit.
     table, done = make(tmp_path / "cut", source, context=True)
     assert seen + done == blocks
     assert content(table) == content(whole) and not list(table.path.glob("*.partial"))
@@ -167,14 +167,16 @@ def test_a_table_continues_on_other_devices(dataset, tmp_path):
     assert content(table) == content(whole) and table.fingerprint == whole.fingerprint
 
 
-def test_a_part_that_was_whole_but_not_renamed(dataset, tmp_path):
+@pytest.mark.parametrize("batch_size", [3, 7])  # Of the part's 7 items.
+def test_a_part_that_was_whole_but_not_renamed(dataset, tmp_path, batch_size):
     source = asked(dataset)
-    table, _ = make(tmp_path, source, context=True)
+    same = {"context": True, "batch_size": batch_size}
+    table, _ = make(tmp_path, source, **same)
     wanted = content(table)
     (table.path / "table.json").unlink()
     first = table.path / "part-00001.npy"
     first.rename(first.with_suffix(".partial"))
-    again, done = make(tmp_path, source, context=True)
+    again, done = make(tmp_path, source, **same)
     assert len(done) == 1 and content(again) == wanted
 
 
