@@ -31,7 +31,7 @@ def table(found: Mapping[str, Any], about: Mapping[str, Any]) -> str:
 def _header(found: Mapping[str, Any], about: Mapping[str, Any]) -> list[str]:
     data = about["dataset"]
     lines = [
-        f"{data['name']} ({data['fingerprint']}), classes of {about['scheme']}"
+        f"{data['name']} ({data['fingerprint']}), label scheme {about['scheme']}"
         + ("; SIMULATED data" if data["simulated"] else "")
     ]
     people = f"{about['side']}: {_count(found['people'], 'person', 'people')}"

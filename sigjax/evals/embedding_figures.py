@@ -17,15 +17,15 @@ from etils import epath
 
 from sigjax.train.writer import replace_file
 
-# Colour-blind safe (Okabe & Ito), the palest last. Beyond eight, another marker.
+# Colour-blind safe (Okabe & Ito), those alike far apart. Beyond eight, another marker.
 COLOURS = (
     "#0072b2",
-    "#d55e00",
+    "#e69f00",
     "#009e73",
     "#cc79a7",
-    "#56b4e9",
-    "#e69f00",
     "#222222",
+    "#d55e00",
+    "#56b4e9",
     "#d9cc3c",
 )
 _MARKERS = "o^sDvP*X"
