@@ -80,8 +80,7 @@ def projections(
       title: Over the figure; how many points of how many are shown is added.
       note: Under the title, such as `"SIMULATED data"`.
       seed: Of the choice of points and of UMAP.
-      most: Points at most, chosen by `balanced_rows`. UMAP takes about half a minute
-        for 20,000 on one core.
+      most: Points at most, chosen by `balanced_rows`; UMAP's time grows with them.
       umap: Whether to draw UMAP.
       chosen_from: Labels of all rows, where those given were chosen from more: the
         figure then says of how many.
