@@ -168,8 +168,11 @@ class Session:
 
     @property
     def cells(self) -> dict[str, cells.Cell]:
-        """All sheets' cells."""
-        return {key: cell for plan in self.plans for key, cell in plan.cells.items()}
+        """All sheets' cells; one that several share is named by the first."""
+        found: dict[str, cells.Cell] = {}
+        for plan in self.plans:
+            found |= {k: cell for k, cell in plan.cells.items() if k not in found}
+        return found
 
     @property
     def simulated(self) -> bool:
@@ -223,10 +226,6 @@ def run(session: Session, say=print) -> Mapping[str, Outcome]:
     # Only here: the process that starts others must not take an accelerator.
     from launch.reproduction.work import Work
 
-    if not flags.FLAGS["distributed"].present:
-        # Processes share the folder, not a model: under Slurm, too.
-        flags.FLAGS.distributed = "off"
-    runtime.start()
     work = Work(session.workdir, {"people": session.people})
     return Cells(session.workdir, session.cells).run(work, say)
 
@@ -302,6 +301,10 @@ def reproduce() -> bool:
     if given.list:
         print(costs.listing(cells.Given(seeds=given.seeds)))
         return True
+    if not given["distributed"].present:
+        # Processes share the folder, not a model: under Slurm, too.
+        given.distributed = "off"
+    runtime.start()
     worker = f"process {given.worker}: " if given.worker else ""
 
     def say(text: str) -> None:

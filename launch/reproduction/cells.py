@@ -118,7 +118,7 @@ class Cell:
         Raises:
           ConfigError: The config describes no system.
         """
-        config = dataclasses.asdict(self.check())
+        config = _told(self.check())
         for name in (*_NOT_IDENTITY, *["encoder.weights"] * self.starts_from):
             *sections, key = name.split(".")
             place = config
@@ -139,6 +139,20 @@ class Cell:
         """Its folder's name, such as `finetune-0123456789ab`."""
         text = json.dumps(self.identity, sort_keys=True)
         return f"{self.kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _told(value: Any) -> Any:
+    """A dataclass as a dict of what differs from its defaults.
+
+    So a key that later versions add, with a default that changes nothing, leaves cells
+    of weeks what they are. A default that comes to mean something else is a `FORMAT`.
+    """
+    if dataclasses.is_dataclass(value):
+        fields = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
+        return {f.name: _told(own) for f, own in fields if own != f.default}
+    if isinstance(value, list | tuple):
+        return [_told(item) for item in value]
+    return value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from etils import epath
 
+from launch.reproduction import scores
 from launch.reproduction.cells import Plan
 from launch.reproduction.scores import RowScore
 from sigjax.config import ConfigError
 from sigjax.evals import paper_figures
+
+# UMAP takes about half a minute for them.
+_MOST_POINTS = 20_000
 
 
 def points(plan: Plan, rows: Sequence[RowScore]) -> list[paper_figures.Point]:
@@ -76,45 +81,49 @@ def draw(
 
 def _embeddings(plan, rows, folder, note: str, workdir: epath.Path) -> list[epath.Path]:
     """UMAP and PCA, and the confusion, of each model's first run."""
-    from launch.har_wrist import HarWrist
-    from launch.systems import load_run
-    from sigjax import export
+    # They compile: paid for by this figure alone.
     from sigjax.evals import classification_figures
     from sigjax.evals.embedding_figures import projections
-    from sigjax.evals.windows import predict_windows
-    from sigjax.metrics.classification import confusion_matrix
 
     written = []
     for place, (row, scored) in enumerate(zip(plan.sheet.rows, rows, strict=True)):
         if scored.failed:
             continue
         run = workdir / "cells" / plan.places[place, 0, 0] / "run"
-        system, _ = load_run(run)
-        if not isinstance(system, HarWrist):
-            raise ConfigError(
-                f"{plan.sheet.key}: only runs of launch.finetune are drawn, not {run}"
-            )
-        model: Any = export.load(run / "bundle")
-        predictions = predict_windows(model, system.open_data(run).windows("test"))
-        assert predictions.embedding is not None
+        predictions = scored.runs[0]
+        chosen, embedding = _embedded(run, predictions)
         name = row.title.replace("+", "_").replace(" ", "_")
-        title = f"{plan.sheet.key}: {row.title}, reported people"
-        stem = folder / f"{plan.sheet.key}_{name}"
+        figure = plan.sheet.title.partition(". ")[0]
+        title = f"{figure}: {row.title}, reported people"
+        stem = f"{folder}/{plan.sheet.key}_{name}"
         projections(
             f"{stem}_embeddings.png",
-            predictions.embedding,
-            predictions.label,
+            embedding,
+            predictions.label[chosen],
             predictions.classes,
             title=title,
             note=note,
         )
-        matrix = confusion_matrix(
-            predictions.label, predictions.predicted, len(predictions.classes)
-        )
+        matrix = scores.confusion(predictions)
         classification_figures.confusion(
             f"{stem}_confusion.png", matrix, predictions.classes, title=title, note=note
         )
-        written += [
-            epath.Path(f"{stem}_{kind}.png") for kind in ("embeddings", "confusion")
-        ]
-    return written
+        written += [f"{stem}_embeddings.png", f"{stem}_confusion.png"]
+    return [epath.Path(path) for path in written]
+
+
+def _embedded(run: epath.Path, predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Which of a run's predicted label windows are drawn, and their embeddings."""
+    from launch.har_wrist import HarWrist
+    from launch.systems import load_run
+    from sigjax import export
+    from sigjax.evals.embedding_figures import balanced_rows
+    from sigjax.evals.windows import embed_rows
+
+    system, _ = load_run(run)
+    if not isinstance(system, HarWrist):
+        raise ConfigError(f"embeddings are of runs of launch.finetune, {run} is none")
+    chosen = balanced_rows(predictions.label, _MOST_POINTS, seed=0)
+    model: Any = export.load(run / "bundle")
+    source = system.open_data(run).windows("test")
+    return chosen, embed_rows(model, source, chosen)

@@ -85,13 +85,14 @@ def summary(runs: Sequence[Predictions]) -> dict[str, dict[str, Any]]:
     found = paired_bootstrap(runs, runs)
     summed = {}
     for name in SCORES:
-        each = [float(SCORES[name](_confusion(run))) for run in runs]
+        each = [float(SCORES[name](confusion(run))) for run in runs]
         sd = float(np.std(each, ddof=1)) if len(each) > 1 else None
         summed[name] = {**found[name]["a"], "sd": sd, "seeds": each}
     return summed
 
 
-def _confusion(run: Predictions) -> np.ndarray:
+def confusion(run: Predictions) -> np.ndarray:
+    """Counts `[v, v]`, rows are the truth."""
     return confusion_matrix(run.label, run.predicted, len(run.classes))
 
 

@@ -386,8 +386,9 @@ def workdir(tmp_path_factory):
 
 
 @pytest.fixture
-def given(workdir):
+def given(workdir, monkeypatch):
     """Sets the command's flags, as on a command line."""
+    monkeypatch.setattr(reproduce.runtime, "start", lambda: None)
     if "scale" not in flags.FLAGS:
         reproduce.define_flags()
 
@@ -410,7 +411,6 @@ def test_the_command_simulates_runs_and_tells(given, workdir, monkeypatch, capsy
     """All but the training itself."""
     fake = Fake()
     monkeypatch.setattr(work, "Work", lambda workdir, names: fake)
-    monkeypatch.setattr(reproduce.runtime, "start", lambda: None)
     given("--table=2", "--scale=smoke", "--pretrain=loss.eps=0.5")
     assert reproduce.reproduce()
     printed = capsys.readouterr().out
@@ -441,7 +441,6 @@ def test_the_command_simulates_runs_and_tells(given, workdir, monkeypatch, capsy
 def test_rows_without_weights_are_no_failure_and_failed_cells_are(
     given, monkeypatch, capsys
 ):
-    monkeypatch.setattr(reproduce.runtime, "start", lambda: None)
     monkeypatch.setattr(work, "Work", lambda workdir, names: Fake(["MAE_LMM linear"]))
     given("--table=6", "--scale=smoke")
     assert not reproduce.reproduce()
@@ -537,7 +536,6 @@ def test_several_processes_are_started_and_their_cells_told(given, monkeypatch, 
     devices = [env["CUDA_VISIBLE_DEVICES"] for _, env in Child.started]
     assert devices == ["0", "1"]
     # A child runs cells and shows no table; then the parent shows it.
-    monkeypatch.setattr(reproduce.runtime, "start", lambda: None)
     monkeypatch.setattr(work, "Work", lambda workdir, names: Fake())
     given("--table=3", "--scale=smoke", "--processes=1", "--worker=1")
     assert reproduce.reproduce()
