@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from absl import app, flags
 from etils import epath
@@ -27,7 +28,7 @@ from launch.wrist_mae import WristMae
 from sigjax.config import ConfigError
 from sigjax.data.datasets.builder import DatasetError
 from sigjax.data.har import HarData, open_har_data
-from sigjax.data.windows import LabelledWindows
+from sigjax.data.windows import LabelledWindows, WindowConfig
 from sigjax.evals import wrist_features
 from sigjax.evals.classification import score, write_evaluation
 from sigjax.evals.predictions import Predictions, write_predictions
@@ -165,15 +166,12 @@ def _features(
     if kind == "tokens":
         return _tokens(system, data, sides)
     if kind == "position":
-        of = {
-            name: wrist_features.position(*side.places) for name, side in sides.items()
-        }
-        return of
+        return {n: wrist_features.position(*s.places) for n, s in sides.items()}
     if kind == "log_spectrum":
         loss = SpectralLossConfig(n_fft=system.probe.n_fft)
         found = {}
         for name, side in sides.items():
-            u = log_mean_magnitude(side.patches.swapaxes(1, 2), loss)
+            u = log_mean_magnitude(jnp.asarray(side.patches.swapaxes(1, 2)), loss)
             found[name] = np.asarray(u).reshape(len(side.label), -1)
         return found
     function = getattr(wrist_features, kind)
@@ -261,12 +259,11 @@ class _Crops:
     """Every whole crop of the people tested on."""
 
     def __init__(self, data: HarData, length: float):
-        config = data.windows("test").config
         windows = LabelledWindows(
             data.dataset,
             data.people["test"],
-            config.__class__(
-                scheme=config.scheme,
+            WindowConfig(
+                scheme=data.config.scheme,
                 window_s=length,
                 stride_s=length,
                 tail="drop",
