@@ -200,10 +200,12 @@ def write_people(workdir: epath.Path, facts: Facts) -> str:
     """Divides a set's people into `train` and `validation`, in a file to look at.
 
     Returns:
-      Its path; for `data.split`, where a sheet says `{people}`.
+      Its path; for `data.split`, where a sheet says `{people}`. "" for one person.
     """
     path = workdir / "data" / f"people-{facts.fingerprint}.csv"
     people = LabelledSet.open(facts.path).people
+    if len(people) < 2:
+        return ""
     test = splits.held_out(people, fraction=_TEST_FRACTION, seed=0)
     text = io.StringIO()
     rows = csv.writer(text, lineterminator="\n")
@@ -211,7 +213,8 @@ def write_people(workdir: epath.Path, facts: Facts) -> str:
     for person in people:
         rows.writerow([person, "validation" if person in test else "train"])
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, text.getvalue().encode())
+    with claims.claim(workdir / "claims", path.name, wait=True):
+        replace_file(path, text.getvalue().encode())
     return str(path)
 
 
