@@ -215,7 +215,14 @@ def patches(key, seconds, n_fft):
         *rows_of("LMM", {**LMM, **E4, **size}),
         *rows_of("MSE", {**MSE, **E4, **size}),
         *rows_of("untrained"),
-        rows_of("hand-made features", features="hand_made")[0],
+        *(
+            rows_of(name, features=features)[0]
+            for name, features in (
+                ("hand-made features", "hand_made"),
+                ("log spectrum (LMM's target)", "log_spectrum"),
+                ("the samples themselves", "samples"),
+            )
+        ),
     ]
     return dict(
         key=key,
