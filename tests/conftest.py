@@ -24,28 +24,17 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: not item.nodeid.startswith(_LONG))
 
 
-_caches: list[str] = []
-
-
-def pytest_configure(config):
-    """Gives this process, and the commands that it starts, compilation caches.
-
-    Many tests compile the same steps. The folders are new in each run, and no other
-    worker's: JAX does not write a cache's files atomically. Commands have their own
-    folder, since some are killed while they write.
-    """
-    if config.option.numprocesses:
-        return  # the workers run the tests
-    cache = tempfile.mkdtemp(prefix="sigjax-tests-")
-    _caches.append(cache)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{cache}/tests"
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.05"
-    os.environ["SIGJAX_CACHE"] = f"{cache}/commands"
+# Many tests compile the same steps. The folders are new in each run, and no other
+# worker's: JAX does not write a cache's files atomically. Commands have their own
+# folder, since some are killed while they write. Set before anything imports JAX.
+_cache = tempfile.mkdtemp(prefix="sigjax-tests-")
+os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{_cache}/tests"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+os.environ["SIGJAX_CACHE"] = f"{_cache}/commands"
 
 
 def pytest_unconfigure():
-    for cache in _caches:
-        shutil.rmtree(cache, ignore_errors=True)
+    shutil.rmtree(_cache, ignore_errors=True)
 
 
 def _real_data() -> pathlib.Path | None:

@@ -11,8 +11,6 @@ from sigjax.train.checkpoint import Checkpointer, CheckpointError, latest_params
 from sigjax.train.optim import OptimConfig
 from tests.train.line import Line, assert_same, checkpoints, logged, make_trainer, plain
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):

@@ -1,9 +1,7 @@
-"""What the tests of survival share: a small store, a compile cache, one whole run."""
+"""What the tests of survival share: a small store, one whole run."""
 
-import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from sigjax.data.recording import PreparedRecording, WearSegment
 from sigjax.data.store import StoreWriter
@@ -58,20 +56,3 @@ def whole_run(command, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("whole")
     command.run(workdir)
     return workdir
-
-
-@pytest.fixture(scope="module")
-def compile_once(tmp_path_factory):
-    """Trainers of the same step in one process share its compilation."""
-    names = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("xla")),
-        "jax_persistent_cache_min_compile_time_secs": 0.0,
-    }
-    before = {name: getattr(jax.config, name) for name in names}
-    for name, value in names.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()

@@ -27,8 +27,6 @@ from tests.train.line import (
     plain,
 )
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 
 def wrist(store):
     """Task and data of real crops from a store, small."""

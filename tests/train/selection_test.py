@@ -21,8 +21,6 @@ from tests.train.line import (
     plain,
 )
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 # After step 1, 2, ...: best at 3, equalled at 5, never surpassed.
 SCORES = (0.1, 0.4, 0.7, 0.5, 0.7, 0.6, 0.2, 0.3)
 

@@ -32,9 +32,6 @@ from tests.train.line import (
 )
 from tests.train.toy import ToyData
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
-
 # --- full disks and paths that cannot be written ---
 
 
