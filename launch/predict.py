@@ -35,6 +35,7 @@ from sigjax.config import ConfigError
 from sigjax.data import formats
 from sigjax.data import recording as rec
 from sigjax.data.wearable import calibration, jobs, names, plan
+from sigjax.evals import timeline_figures
 from sigjax.inference.base import BundleError, read_options
 from sigjax.inference.classifier import ClassifierModel
 from sigjax.train.checkpoint import CheckpointError
@@ -264,12 +265,13 @@ def table(report: dict[str, Any]) -> str:
         if len(report[title]) > _MOST_SHOWN:
             lines.append(f"  and {len(report[title]) - _MOST_SHOWN:,} more")
     for record in report["records"][:_MOST_SHOWN]:
-        hours = record["hours"]
-        classes = [
-            f"{label} {hours[f'hours_{label}']:.1f}" for label in record["labels"]
+        hours, shown = record["hours"], timeline_figures.duration
+        parts = [
+            f"{label} {shown(hours[f'hours_{label}'])}" for label in record["labels"]
         ]
-        rest = f"not worn {hours['non_wear_h']:.1f}, no data {hours['no_data_h']:.1f}"
-        lines.append(f"{record['name']} (hours): {', '.join(classes)}; {rest}")
+        parts.append(f"not worn {shown(hours['non_wear_h'])}")
+        parts.append(f"no data {shown(hours['no_data_h'])}")
+        lines.append(f"{record['name']}: {', '.join(parts)}")
         if record["repeated_s"]:
             lines.append(
                 f"  its clock was set back: {record['repeated_s']:,.0f} s occur twice"

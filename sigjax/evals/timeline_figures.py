@@ -39,7 +39,7 @@ def day_by_day(
 ) -> bytes:
     """Draws a recording from midnight to midnight, a row per day.
 
-    One of less than six hours is drawn in one row from its first to its last minute.
+    One of less than six hours is drawn in one row, a few hours wide.
 
     Args:
       found: The timeline.
@@ -78,7 +78,7 @@ def _rows(found: Timeline) -> list[tuple[float, float]]:
     begin = float(found.start.min())
     end = float((found.start + found.duration_s).max())
     if end - begin <= _SHORT_S:
-        return [(60 * math.floor(begin / 60), 60 * math.ceil(end / 60))]
+        return [(600 * math.floor(begin / 600), 600 * math.ceil(end / 600))]
     return [(day * DAY_S, (day + 1) * DAY_S) for day in days(found).tolist()]
 
 
@@ -216,7 +216,7 @@ def _legend(
 ) -> None:
     hours = total(daily(found))
     handles = [
-        matplotlib.patches.Patch(fc=_colour(i), label=f"{label}  {_hours(value)}")
+        matplotlib.patches.Patch(fc=_colour(i), label=f"{label}  {duration(value)}")
         for i, label in enumerate(found.labels)
         for value in [hours[f"hours_{label}"]]
     ]
@@ -228,7 +228,7 @@ def _legend(
     for name, key, colour, hatch in rest:
         # A few seconds at the ends of stretches are in the table, not to be seen here.
         if hours[key] >= 0.05 or key == "non_wear_h":
-            text = f"{name}  {_hours(hours[key])}"
+            text = f"{name}  {duration(hours[key])}"
             handles.append(
                 matplotlib.patches.Patch(
                     label=text, fc=colour, ec=_EDGE, hatch=hatch, lw=0.6
@@ -246,8 +246,11 @@ def _legend(
     )
 
 
-def _hours(value: float) -> str:
-    return f"{value:.1f} h" if value >= 1 else f"{60 * value:.0f} min"
+def duration(value: float) -> str:
+    """Hours for people: `"7.5 h"`, or `"12 min"` of less than one."""
+    if value >= 1:
+        return f"{value:.1f} h"
+    return "<1 min" if 0 < value < 1 / 60 else f"{60 * value:.0f} min"
 
 
 def _png(figure: matplotlib.figure.Figure, title: str, note: str) -> bytes:

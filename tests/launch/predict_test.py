@@ -87,7 +87,7 @@ def test_the_report_accounts_for_every_file(first, raw):
     # Four hours hold too few postures: used all the same, and said.
     assert len(report["not_calibrated"]) == 2
     text = table(report)
-    assert "long (hours): sleep" in text and f"failed: {raw / 'bad.cwa'}: " in text
+    assert "long: sleep" in text and f"failed: {raw / 'bad.cwa'}: " in text
 
 
 def test_rows_cover_the_recording_and_nonwear_has_no_label(first):
