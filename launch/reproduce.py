@@ -340,9 +340,11 @@ def main(argv: list[str]) -> None:
         whole = reproduce()
     except EXPECTED_ERRORS as error:
         sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        code = stop.code if isinstance(stop, SystemExit) else 130
+        if code in (130, 143):
+            print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(code)
     if not whole:
         sys.exit(1)
 

@@ -30,6 +30,7 @@ class RowScore(NamedTuple):
       runs: Predictions of each seed, all folds together.
       reconstruction: By name, the mean over seeds and folds of what a probe found.
       pretrain: Validation figures of each seed's pretraining, of the first fold.
+      selected_on: Who chose the steps, as `launch.finetune` says; "" if nobody did.
       failed: Why there are no numbers; "" if there are.
     """
 
@@ -37,12 +38,13 @@ class RowScore(NamedTuple):
     runs: Sequence[Predictions]
     reconstruction: Mapping[str, float]
     pretrain: Sequence[Mapping[str, float]]
+    selected_on: str
     failed: str
 
     @classmethod
     def none(cls, why: str) -> "RowScore":
         """A row without numbers."""
-        return cls({}, (), {}, (), why)
+        return cls({}, (), {}, (), "", why)
 
 
 def of_rows(
@@ -77,7 +79,8 @@ def _of_row(plan, outcomes, workdir: epath.Path, row: int) -> RowScore:
         name: float(np.mean([found[name] for found in told if name in found]))
         for name in sorted(names)
     }
-    return RowScore(summary(runs), runs, means, pretrain, "")
+    selected_on = results[0]["finetuned"].get("selected_on", "")
+    return RowScore(summary(runs), runs, means, pretrain, selected_on, "")
 
 
 def summary(runs: Sequence[Predictions]) -> dict[str, dict[str, Any]]:

@@ -47,6 +47,7 @@ def content(
                 else None,
                 "reconstruction": dict(found.reconstruction),
                 "people": len({*found.runs[0].person}) if found.runs else None,
+                "selected_on": found.selected_on,
                 "why_not": found.failed,
                 "pretrain_validation": [dict(p) for p in found.pretrain],
                 "cells": [
@@ -125,6 +126,16 @@ def lines_below(table: Mapping[str, Any]) -> list[str]:
         for row in table["rows"]
         if row["why_not"]
     ]
+    flattered = [
+        " ".join(row["labels"])
+        for row in table["rows"]
+        if row["selected_on"] == "the reported people"
+    ]
+    if flattered:
+        lines.append(
+            "SELECTED ON THE PEOPLE WHO ARE REPORTED, so ours are optimistic:"
+            f" {', '.join(flattered)}"
+        )
     for entry in table["differences"]:
         text = f"{entry['first']} less {entry['second']}: "
         if "failed" in entry:

@@ -77,7 +77,8 @@ class Fake:
             found = {"lmm": float(len(cell.title)), "mse": 0.5}
             return {"validation": found, **MADE}
         write_predictions(folder / "predictions.parquet", predicted(cell.key))
-        return {"predictions": "predictions.parquet", "finetuned": {}, **MADE}
+        chosen = {"selected_on": "the reported people" if cell.parent else ""}
+        return {"predictions": "predictions.parquet", "finetuned": chosen, **MADE}
 
 
 def predicted(key, people=4, each=30):
@@ -234,6 +235,11 @@ def content(plan, rows):
     return table | {"correlations": pictures.correlations(plan, rows)}
 
 
+def lines_of(text, start):
+    (found,) = [line for line in text.splitlines() if line.startswith(start)]
+    return found
+
+
 @pytest.fixture(scope="module")
 def repeated(tmp_path_factory):
     """Two seeds of three rows, one of them twice as two folds, and differences."""
@@ -311,6 +317,7 @@ def test_a_table_keeps_the_papers_numbers_and_ours_apart(repeated):
     assert second[1] == "-"
     assert "first less second: balanced accuracy" in text
     assert "mean over 2 seeds, 4 people reported" in text
+    assert "so ours are optimistic: first, second" in lines_of(text, "SELECTED ON")
     assert all(line == line.rstrip() for line in lines)
     markdown = tables.as_markdown(table)
     assert "| model | balanced accuracy, PAPER | balanced accuracy, OURS |" in markdown
