@@ -183,23 +183,6 @@ def test_bundle_parameters_restore_on_another_device_count(bundle):
 
 
 @pytest.mark.parametrize(
-    ("flag", "message"),
-    [
-        ("--config.model.widht=3", 'Did you mean "width" instead of "widht"'),
-        ("--config.model.width=wide", "--config.model.width"),
-    ],
-)
-def test_a_mistake_on_the_command_line_is_a_message(flag, message, tmp_path):
-    command = [sys.executable, "-m", "launch.pretrain", f"--workdir={tmp_path}"]
-    command += ["--config=configs/mae_wrist.py:smoke", flag]
-    root = pathlib.Path(__file__).parents[2]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root)
-    assert done.returncode != 0
-    assert message in done.stderr + done.stdout
-    assert "Traceback" not in done.stderr
-
-
-@pytest.mark.parametrize(
     ("key", "value", "message"),
     [
         ("data.batch_size", 0, "batch_size must be at least 1, got 0"),

@@ -19,7 +19,7 @@ MASK = index_to_mask(INDEX, 8)
 @pytest.fixture(scope="module")
 def tiny():
     patches = jax.random.normal(jax.random.key(0), (1, 8, 12))
-    variables = Mae(TINY).init(jax.random.key(1), patches)
+    variables = jax.jit(Mae(TINY).init)(jax.random.key(1), patches)
     return variables, patches
 
 
@@ -41,7 +41,7 @@ def test_a_masked_patch_cannot_reach_any_reconstruction(tiny):
     def total(patches):
         return (Mae(TINY).apply(variables, patches, MASK).reconstruction ** 2).sum()
 
-    grad = np.asarray(jax.grad(total)(patches))[0]
+    grad = np.asarray(jax.jit(jax.grad(total))(patches))[0]
     hidden = np.asarray(MASK[0])
     assert (grad[hidden] == 0).all()
     assert (np.abs(grad[~hidden]).max(axis=-1) > 0).all()
@@ -81,17 +81,18 @@ def test_remat_changes_memory_not_values(tiny):
         out = Mae(config).apply(variables, patches, MASK)
         return (out.reconstruction**2).mean()
 
-    plain = jax.grad(loss)(variables, TINY)
-    remat = jax.grad(loss)(variables, dataclasses.replace(TINY, remat=True))
+    grad = jax.jit(jax.grad(loss), static_argnums=1)
+    plain = grad(variables, TINY)
+    remat = grad(variables, dataclasses.replace(TINY, remat=True))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), plain, remat)
 
 
 def test_bfloat16_compute_keeps_float32_parameters_and_output(tiny):
     _, patches = tiny
     config = dataclasses.replace(TINY, dtype="bfloat16")
-    variables = Mae(config).init(jax.random.key(1), patches)
+    variables = jax.jit(Mae(config).init)(jax.random.key(1), patches)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(variables)} == {"float32"}
-    out = Mae(config).apply(variables, patches, MASK)
+    out = jax.jit(Mae(config).apply)(variables, patches, MASK)
     assert out.tokens.dtype == jnp.bfloat16
     assert out.reconstruction.dtype == jnp.float32
     exact = Mae(TINY).apply(variables, patches, MASK)

@@ -66,7 +66,7 @@ def both():
     patches = 0.5 * jax.random.normal(jax.random.key(0), (BATCH, 300, 900))
     keys = jax.random.split(jax.random.key(1), BATCH)
     index = jax.vmap(lambda k: random_masked_index(k, 300, 180))(keys)
-    params = Mae(CONFIG).init(jax.random.key(2), patches[:1])["params"]
+    params = jax.jit(Mae(CONFIG).init)(jax.random.key(2), patches[:1])["params"]
     # Trained norms are not all one; a test with ones would not see them swapped.
     noise = iter(jax.random.split(jax.random.key(3), 100))
     params = jax.tree.map(

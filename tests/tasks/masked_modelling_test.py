@@ -36,7 +36,7 @@ def batch():
 
 @pytest.fixture(scope="module")
 def variables(task, batch):
-    return task.init(jax.random.key(0), batch)
+    return jax.jit(task.init)(jax.random.key(0), batch)
 
 
 def test_windows_are_patches_in_g(task, batch):
@@ -71,7 +71,7 @@ def test_the_loss_sees_masked_patches_only(task, batch, variables):
         return task._components(masked, chosen, every=True)["lmm"].sum()
 
     every = Mae(MODEL).apply(variables, tokens, method=Mae.reconstruct)
-    grad = np.abs(np.asarray(jax.grad(loss_of)(every))).max(axis=-1)
+    grad = np.abs(np.asarray(jax.jit(jax.grad(loss_of))(every))).max(axis=-1)
     hidden = np.asarray(hidden)
     assert (grad[~hidden] == 0).all()
     assert (grad[hidden] > 0).all()
