@@ -12,13 +12,16 @@ class Blocked:
             raise ImportError(name + " is not on a bare accelerator image")
 sys.meta_path.insert(0, Blocked())
 import sigjax.models.mae, sigjax.losses.spectral, sigjax.signal.patches
-import sigjax.tasks.masked_modelling, sigjax.train.step, sigjax.train.optim
+import sigjax.models.harnet, sigjax.models.heads, sigjax.models.window_classifier
+import sigjax.losses.classification, sigjax.metrics.classification
+import sigjax.tasks.masked_modelling, sigjax.tasks.classification
+import sigjax.train.step, sigjax.train.optim
 import sigjax.train.sharding
 import benchmarks.mae_step, benchmarks.lmm_loss
 """
 ABSENT = (
     "grain librosa tensorflow_datasets ml_collections orbax tensorstore jaxtyping"
-    " tensorboardX tqdm matplotlib etils absl torch"
+    " tensorboardX tqdm matplotlib etils absl torch scipy sklearn umap numba pyarrow"
 ).split()
 
 

@@ -153,7 +153,7 @@ def test_what_does_not_fit_a_bundle_is_refused(bundle, tmp_path):
 
 
 def test_exporting_no_run_is_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match="must be that of a launch.pretrain"):
+    with pytest.raises(FileNotFoundError, match="directory of a launch.pretrain or"):
         export_run(tmp_path, tmp_path / "bundle")
 
 
