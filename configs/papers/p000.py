@@ -287,7 +287,7 @@ SCALES = (
     ),
     dict(
         key="small",
-        says="the same sweep with models of 0.15 M parameters for a few minutes each",
+        says="the same sweep with a small model, 400 steps each",
         pretrain_variant="demo",
         pretrain={"data.simulate": None},
         pretrain_last={"train.steps": 400},
@@ -302,6 +302,12 @@ SCALES = (
         },
         simulated=dict(
             people=12, days=1.1, labelled_people=16, labelled_hours=6, crop_h=6
+        ),
+        cost=dict(
+            pretrain=2,
+            finetune=0.3,
+            unit="core minutes",
+            source="about, from the CPU time of a few cells",
         ),
     ),
     dict(
