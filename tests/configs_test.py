@@ -10,6 +10,7 @@ import pytest
 from launch.har_probe import HarProbe
 from launch.systems import build_system
 from sigjax.config import ConfigError
+from sigjax.data.splits import person_split
 from sigjax.train import sharding
 from sigjax.train.optim import make_optimizer
 from sigjax.train.step import make_evaluation_step, make_init, make_train_step
@@ -113,3 +114,15 @@ def test_an_unknown_variant_names_the_known_ones():
 def test_an_unknown_system_names_the_known_ones():
     with pytest.raises(ConfigError, match="one of wrist_mae, har_wrist.*'mae_wrist'"):
         build_system(ml_collections.ConfigDict({"system": "mae_wrist"}))
+
+
+def test_the_sides_that_a_config_names_are_in_its_division():
+    seen = 0
+    for variant in VARIANTS["har_wrist"]:
+        data = module(CONFIGS / "har_wrist.py").get_config(variant).data
+        if data.split:
+            dataset = "sp_sw_har" if variant == "seconds" else "capture24"
+            sides = person_split(data.split, dataset=dataset)
+            assert {data.train, data.test} <= set(sides), variant
+            seen += 1
+    assert seen == 6
