@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -16,9 +17,11 @@ from configs import har_wrist, mae_wrist
 from launch import encoders
 from launch.finetune import finetune
 from launch.pretrain import pretrain
+from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.datasets.builder import DatasetError
 from sigjax.evals.predictions import read_predictions
+from sigjax.models.harnet import HarNet, HarNetConfig
 from sigjax.train.checkpoint import latest_params
 from tests.launch.finetune_runs import frozen_config, scratch_config
 
@@ -175,6 +178,52 @@ def _section(config):
     from launch.systems import build_system
 
     return build_system(config).encoder
+
+
+def harnet_bundle(folder):
+    """Random weights of a small HARNet, as launch.convert would write them."""
+    config = HarNetConfig(
+        samples=150,
+        widths=(4, 6, 8),
+        blocks=(1, 0, 0),
+        factors=(5, 5, 6),
+        orders=(1, 1, 0),
+    )
+    variables = HarNet(config).init(jax.random.key(3), jnp.zeros((1, 150, 3)))
+    export.save(
+        folder,
+        model="harnet10",
+        params=variables["params"],
+        state={"batch_stats": variables["batch_stats"]},
+        model_config=config,
+        signal=export.SignalConfig(
+            rate_hz=30.0, channels=3, units="g", window_s=5.0, patch_s=5.0
+        ),
+        preprocessing={"rate_hz": 30.0},
+        source_run={},
+    )
+    return variables
+
+
+@pytest.mark.parametrize("trainable", [False, True])
+def test_converted_weights_carry_a_classifier(trainable, sets, tmp_path):
+    given = harnet_bundle(tmp_path / "harnet")
+    config = on(sets, har_wrist.get_config("smoke"))
+    config.mesh.data, config.train.steps = 1, 1
+    config.head.kind = "mlp"
+    config.encoder.kind, config.encoder.mae = "harnet10", None
+    config.encoder.weights = str(tmp_path / "harnet")
+    config.encoder.trainable = trainable
+    result = finetune(config, tmp_path / "run")
+    assert result["encoder"]["trained"] is trainable
+    model = sigjax.load(tmp_path / "run" / "bundle")
+    assert model.config.context is False
+    # A frozen encoder keeps weights and running statistics; a trained one moves both.
+    before = given["batch_stats"], given["params"]
+    after = model.state["batch_stats"]["encoder"], model.params["encoder"]
+    for old, new in zip(before, after, strict=True):
+        same = jax.tree.map(np.array_equal, dict(old), dict(new))
+        assert all(jax.tree.leaves(same)) is not trainable
 
 
 def test_standardised_tokens_and_views_reach_the_bundle(sets, tmp_path):
