@@ -35,6 +35,7 @@ CONDITIONS = (
     ("sweeps", "E4, LMM + 10 MSE", "LMM + 10 MSE", "MSE"),
     ("losses", "E4 + training people, LMM + 10 MSE", "LMM + 10 MSE", "MSE"),
 )
+# Lines of the figure for what is no encoder: as dotted bars.
 BARS = {
     "hand-made features": "hand-made, alone",
     "CONTROL: position in the script": "position in the script",

@@ -92,7 +92,7 @@ def losses(
     )
     edge = max(abs(v) for m in differences for v in (m.low, m.high)) * 1.08
     right.set_xlim(-edge, edge)
-    _legend(left)
+    _legend(figure, left)
     _save(figure, path)
 
 
@@ -117,19 +117,12 @@ def _draw(axes: Any, marks: Sequence[Mark]) -> None:
         axes.spines[side].set_visible(False)
 
 
-def _legend(axes: Any) -> None:
+def _legend(figure: matplotlib.figure.Figure, axes: Any) -> None:
     for context, colour in _COLOURS.items():
         axes.plot([], [], "o-", color=colour, label=_SAYS[context])
     axes.plot([], [], "|", ms=9, color="#333333", label="one seed")
-    axes.legend(
-        frameon=False,
-        fontsize=9,
-        loc="upper center",
-        bbox_to_anchor=(0.5, -0.08),
-        ncols=3,
-        title="line: 95 % interval over people",
-        title_fontsize=9,
-    )
+    axes.plot([], [], "-", color=_GREY, label="95 % interval over people")
+    figure.legend(frameon=False, fontsize=9, loc="outside lower center", ncols=4)
 
 
 def _save(figure: matplotlib.figure.Figure, path: epath.PathLike) -> None:
