@@ -53,9 +53,8 @@ def test_the_cpu_kernel_equals_jaxs_attention(n, h, k, scale):
 
 def test_extreme_logits_stay_finite():
     (q, k, v), grad = _inputs(scale=1e4)
-    out, pullback = jax.vjp(recomputing_attention, q, 1e4 * k, v)
-    assert np.isfinite(out).all()
-    assert all(np.isfinite(x).all() for x in pullback(grad))
+    found = _value_and_gradients(recomputing_attention, (q, 1e4 * k, v), grad)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves(found))
 
 
 def test_gradients_match_float64_differences():
@@ -103,11 +102,12 @@ def test_transformations_leave_values_and_gradients(wrap):
 
 def test_bfloat16_keeps_its_dtype_and_sums_in_float32():
     inputs, grad = _inputs(n=64)
-    half = [x.astype(jnp.bfloat16) for x in inputs]
-    out, pullback = jax.vjp(recomputing_attention, *half)
+    half = tuple(x.astype(jnp.bfloat16) for x in inputs)
+    out, grads = _value_and_gradients(
+        recomputing_attention, half, grad.astype(jnp.bfloat16)
+    )
     assert out.dtype == jnp.bfloat16
     _close(out.astype(jnp.float32), reference(*inputs), 0.03)
-    grads = pullback(grad.astype(jnp.bfloat16))
     assert {g.dtype for g in grads} == {jnp.dtype(jnp.bfloat16)}
 
 
@@ -123,7 +123,7 @@ def test_sharded_inputs_give_the_same():
         in_shardings=((sharding,) * 3,),
         out_shardings=(sharding,) * 3,
     )
-    whole = jax.grad(lambda x: (reference(*x) ** 2).sum())(inputs)
+    whole = jax.jit(jax.grad(lambda x: (reference(*x) ** 2).sum()))(inputs)
     jax.tree.map(_close, step(jax.device_put(inputs, sharding)), whole)
 
 
@@ -161,26 +161,27 @@ def _in_float64(q, k, v, length):
     return out
 
 
-def _padding_is_worth(value, inputs):
-    valid = valid_tokens(9, LENGTH)[..., None, None]
-    return [jnp.where(valid, x, value) for x in inputs]
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 1e-5), ("bfloat16", 0.03)])
 def test_padding_is_not_attended_to(kind, dtype, tolerance):
-    inputs, _ = _inputs(b=4)
-    half = (x.astype(dtype) for x in inputs)
-    got = attend(*half, kind, LENGTH).astype(jnp.float32)
+    inputs, grad = _inputs(b=4)
+    half = tuple(x.astype(dtype) for x in inputs)
+    got = _at_length(kind, half, grad.astype(dtype), LENGTH)[0].astype(jnp.float32)
     _close(got, _in_float64(*inputs, LENGTH), tolerance)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _at_length(kind, inputs, grad, length):
+    """Output and gradients; one compilation for all lengths."""
+    attention = functools.partial(attend, kind=kind, length=length)
+    return _value_and_gradients(attention, inputs, grad)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_gradients_at_a_length_are_those_of_the_cut_arrays(kind):
     inputs, grad = _inputs(b=4)
-    attention = functools.partial(attend, kind=kind, length=LENGTH)
     grad = jnp.where(valid_tokens(9, LENGTH)[..., None, None], grad, 0)
-    _, got = _value_and_gradients(attention, inputs, grad)
+    _, got = _at_length(kind, inputs, grad, LENGTH)
     for b, n in enumerate(LENGTH.tolist()):
         cut = [x[b : b + 1, :n] for x in inputs]
         _, expected = _value_and_gradients(reference, cut, grad[b : b + 1, :n])
@@ -191,50 +192,37 @@ def test_gradients_at_a_length_are_those_of_the_cut_arrays(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_full_length_is_no_length(kind):
-    inputs, grad = _inputs()
-    full = functools.partial(attend, kind=kind, length=jnp.array([9, 9]))
-    got, ours = _value_and_gradients(full, inputs, grad)
-    plain = functools.partial(attend, kind=kind)
-    expected, theirs = _value_and_gradients(plain, inputs, grad)
-    jax.tree.map(_close, (got, ours), (expected, theirs))
+    inputs, grad = _inputs(b=4)
+    got = _at_length(kind, inputs, grad, jnp.full(4, 9))
+    jax.tree.map(_close, got, _at_length(kind, inputs, grad, None))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("value", [1e6, np.nan])
 def test_keys_and_values_of_padding_never_matter(kind, value):
-    inputs, grad = _inputs(b=4)
-    attention = functools.partial(attend, kind=kind, length=LENGTH)
-    q, k, v = inputs
-    other = q, *_padding_is_worth(value, (k, v))
-    got = _value_and_gradients(attention, other, grad)
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        got,
-        _value_and_gradients(attention, inputs, grad),
-    )
+    (q, k, v), grad = _inputs(b=4)
+    valid = valid_tokens(9, LENGTH)[..., None, None]
+    other = q, jnp.where(valid, k, value), jnp.where(valid, v, value)
+    got, expected = (_at_length(kind, x, grad, LENGTH) for x in (other, (q, k, v)))
+    jax.tree.map(np.testing.assert_array_equal, got, expected)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("length, counts_as", [([0, 0], [1, 1]), ([99, -5], [9, 1])])
-def test_a_length_out_of_range_counts_as_the_nearest(kind, length, counts_as):
-    inputs, grad = _inputs(scale=100.0)
+def test_a_length_out_of_range_counts_as_the_nearest(kind):
+    inputs, grad = _inputs(b=4, scale=100.0)
     got, expected = (
-        _value_and_gradients(
-            functools.partial(attend, kind=kind, length=jnp.array(x)), inputs, grad
-        )
-        for x in (length, counts_as)
+        _at_length(kind, inputs, grad, jnp.array(length))
+        for length in ([0, 99, -5, 10], [1, 9, 1, 9])
     )
     assert all(np.isfinite(x).all() for x in jax.tree.leaves(got))
     jax.tree.map(np.testing.assert_array_equal, got, expected)
 
 
-@pytest.mark.parametrize(
-    "length", [jnp.ones(2), jnp.ones((2, 1), int), jnp.ones(3, int)]
-)
-def test_a_length_is_one_integer_per_row(length):
+@pytest.mark.parametrize("shape, dtype", [((2,), float), ((2, 1), int), ((3,), int)])
+def test_a_length_is_one_integer_per_row(shape, dtype):
     (q, k, v), _ = _inputs()
     with pytest.raises(jaxtyping.TypeCheckError, match="length"):
-        attend(q, k, v, length=length)
+        attend(q, k, v, length=jnp.ones(shape, dtype))
 
 
 @pytest.mark.parametrize("wrap", ["vmap", "remat"])
@@ -243,9 +231,12 @@ def test_transformations_of_attention_with_a_length(wrap):
 
     def mean(inputs, kind, wrap=""):
         attention = functools.partial(attend, kind=kind)
+
+        def one(length, *inputs):
+            return attention(*(x[None] for x in inputs), length=length[None])[0]
+
         if wrap == "vmap":
-            one = lambda *x: attend(*(y[None] for y in x[:3]), kind, x[3][None])[0]  # noqa: E731
-            out = jax.vmap(one)(*inputs, LENGTH)
+            out = jax.vmap(one)(LENGTH, *inputs)
         elif wrap == "remat":
             out = jax.checkpoint(attention)(*inputs, length=LENGTH)
         else:
@@ -275,12 +266,13 @@ def test_both_kernels_serve_the_module():
     x = jax.random.normal(jax.random.key(0), (2, 7, 16))
     cos, sin = rotary_angles(7, 4)
     modules = [RotaryAttention(16, 4, jnp.dtype("float32"), kind) for kind in KINDS]
-    variables = modules[0].init(jax.random.key(1), x, cos, sin)
+    variables = jax.jit(modules[0].init)(jax.random.key(1), x, cos, sin)
     assert set(variables["params"]) == {"qkv", "out"}
-    xla, recompute = (module.apply(variables, x, cos, sin) for module in modules)
+    apply = [jax.jit(module.apply) for module in modules]
+    xla, recompute = (f(variables, x, cos, sin) for f in apply)
     _close(recompute, xla)
     length = jnp.array([3, 7])
-    some = [module.apply(variables, x, cos, sin, length) for module in modules]
+    some = [f(variables, x, cos, sin, length) for f in apply]
     _close(some[1], some[0])
     assert np.abs(some[0][0] - xla[0]).max() > 1e-3
     _close(some[0][1], xla[1])
