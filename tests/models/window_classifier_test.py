@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,7 @@ HEADS = {
 }
 
 
+@functools.cache
 def classifier(head, encoder="mae", pool=1):
     config = WindowClassifierConfig(
         patch_samples=PATCH,
@@ -37,8 +39,10 @@ def classifier(head, encoder="mae", pool=1):
     return model, jax.jit(model.init)(jax.random.key(0), x), x
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("encoder", ["mae", "harnet"])
+@pytest.mark.parametrize(
+    ("head", "encoder"),
+    [("linear", "mae"), ("both ways", "mae"), ("mlp", "harnet"), ("lstm", "harnet")],
+)
 def test_padding_changes_no_score_of_what_is_real(head, encoder):
     model, variables, x = classifier(head, encoder)
     apply = jax.jit(model.apply)
@@ -63,12 +67,7 @@ def test_gradients_do_not_see_padding_either():
 
 @pytest.mark.parametrize(
     ("head", "encoder", "expected"),
-    [
-        ("linear", "harnet", False),
-        ("mlp", "harnet", False),
-        ("lstm", "harnet", True),
-        ("linear", "mae", True),
-    ],
+    [("mlp", "harnet", False), ("lstm", "harnet", True), ("linear", "mae", True)],
 )
 def test_which_scores_depend_on_other_patches(head, encoder, expected):
     model, variables, x = classifier(head, encoder)
@@ -85,18 +84,22 @@ def test_an_lstm_reads_forwards_unless_told():
     tokens = jax.random.normal(jax.random.key(0), (1, 5, 3))
     for name, later in (("lstm", False), ("both ways", True)):
         head = Head(HEADS[name])
-        variables = head.init(jax.random.key(1), tokens)
-        gradient = jax.grad(lambda t, h=head, v=variables: h.apply(v, t)[0, 0].sum())(
-            tokens
-        )
+        variables = jax.jit(head.init)(jax.random.key(1), tokens)
+        gradient = jax.jit(
+            jax.grad(lambda t, h=head, v=variables: h.apply(v, t)[0, 0].sum())
+        )(tokens)
         assert (np.abs(gradient[0, 1:]).max() > 0) is np.bool_(later)
 
 
 def test_two_patches_of_a_label_are_averaged():
     model, variables, x = classifier("linear", pool=2)
     each, _, _ = classifier("linear", pool=1)
-    whole = model.apply(variables, x, method=WindowClassifier.encode)
-    parts = each.apply(variables, x, method=WindowClassifier.encode)
+    whole, parts = (
+        jax.jit(functools.partial(m.apply, method=WindowClassifier.encode))(
+            variables, x
+        )
+        for m in (model, each)
+    )
     np.testing.assert_allclose(
         whole, parts.reshape(2, 3, 2, -1).mean(axis=2), atol=1e-6
     )
@@ -105,7 +108,7 @@ def test_two_patches_of_a_label_are_averaged():
 def test_the_encoder_is_what_pretraining_trained():
     model, variables, x = classifier("linear")
     patches = jnp.zeros((1, 6, 30))
-    trained = Mae(MAE).init(jax.random.key(5), patches)["params"]
+    trained = jax.eval_shape(Mae(MAE).init, jax.random.key(5), patches)["params"]
     own = variables["params"]["encoder"]
     assert set(own) == set(trained) - {"head"}
     assert jax.tree.map(jnp.shape, own) == jax.tree.map(

@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -39,9 +41,10 @@ def signals(rows=4, labels=3, seed=0):
     }
 
 
-def task_and_variables(weight=WEIGHT):
-    task = WindowClassification(MODEL, CONFIG, weight)
-    return task, task.init(jax.random.key(0), signals())
+@functools.cache
+def task_and_variables():
+    task = WindowClassification(MODEL, CONFIG, WEIGHT)
+    return task, jax.jit(task.init)(jax.random.key(0), signals())
 
 
 def test_the_loss_is_eq_8_over_what_a_window_could_hold():
@@ -91,7 +94,9 @@ def test_evaluation_sums_to_the_figures_of_all_labels():
     means = {k: np.asarray(v).mean(axis=0) for k, v in means.items()}
     assert means["confusion"].sum() * 8 == np.sum(np.asarray(batch["label"]) >= 0)
     figures = task.summarise(means)
-    logits = task.model.apply(variables, batch["counts"] / 2048, batch["valid"] // 20)
+    logits = jax.jit(task.model.apply)(
+        variables, batch["counts"] / 2048, batch["valid"] // 20
+    )
     hit = np.asarray(logits.argmax(-1) == batch["label"])
     counted = np.asarray(batch["label"]) >= 0
     recalls = [hit[np.asarray(batch["label"]) == c].mean() for c in range(3)]
@@ -127,7 +132,7 @@ def test_head_alone_equals_the_whole_model_on_its_tokens():
     task, variables = task_and_variables()
     batch = signals()
     x = batch["counts"] / 2048
-    tokens = task.model.apply(variables, x, method="encode")
+    tokens = jax.jit(functools.partial(task.model.apply, method="encode"))(variables, x)
     head = HeadClassification(MODEL.head, WEIGHT)
     own = {"params": variables["params"]["head"]}
     tokened = {"tokens": tokens, "length": batch["valid"] // 20} | {
