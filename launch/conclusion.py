@@ -204,6 +204,7 @@ def _export(
 def _test(data: HarData, workdir: epath.Path, result: Result) -> dict[str, Any]:
     """Figures of the test people, whose windows do not overlap."""
     model = export.load(workdir / "bundle")
+    assert isinstance(model, export.ClassifierModel)
     predictions = predict_windows(model, data.windows("test"))
     metrics = score(predictions)
     simulated = ", SIMULATED data" if data.simulated else ""

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -151,7 +151,8 @@ class _Embedding:
                 turned = jnp.einsum("bsc,bce->bse", x, turn)
                 x = jnp.where((batch["view"] > 0)[:, None, None], turned, x)
             length = batch["valid"] // task.label_samples
-            return module.apply(variables, x, length, method=WindowClassifier.encode)
+            tokens = module.apply(variables, x, length, method=WindowClassifier.encode)
+            return cast(Array, tokens)
 
         self._embed = embed
 

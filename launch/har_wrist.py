@@ -96,15 +96,16 @@ class HarWrist:
                 f"encoder.kind={self.encoder.kind!r} needs encoder.weights, or the"
                 " architecture to train from scratch"
             )
-        mae = isinstance(architecture, MaeConfig)
+        mae = architecture if isinstance(architecture, MaeConfig) else None
+        harnet = architecture if isinstance(architecture, HarNetConfig) else None
         try:
             return WindowClassifierConfig(
                 patch_samples=self.task.patch_samples,
                 channels=self.task.channels,
                 pool=self.task.pool,
                 head=dataclasses.replace(self.head, classes=classes),
-                mae=architecture if mae else None,
-                harnet=None if mae else architecture,
+                mae=mae,
+                harnet=harnet,
             )
         except ValueError as error:
             raise ConfigError(f"config section 'encoder': {error}") from error

@@ -10,7 +10,7 @@ head (Yuan et al. 2024) is an MLP. What the paper leaves open, and what is chose
 """
 
 import dataclasses
-from typing import Literal
+from typing import Literal, cast
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -106,12 +106,13 @@ class Head(nn.Module):
     def _lstm(self, x: Array, length: Array | None, name: str) -> Array:
         hidden = self.config.hidden
 
-        def layer(name: str, reverse: bool = False) -> nn.RNN:
+        def layer(name: str, reverse: bool = False) -> Array:
             cell = nn.OptimizedLSTMCell(hidden, parent=None)
-            return nn.RNN(cell, reverse=reverse, keep_order=True, name=name)
+            read = nn.RNN(cell, reverse=reverse, keep_order=True, name=name)
+            return cast(Array, read(x, seq_lengths=length))
 
-        forwards = layer(name)(x, seq_lengths=length)
+        forwards = layer(name)
         if not self.config.bidirectional:
             return forwards
-        backwards = layer(f"{name}_backwards", reverse=True)(x, seq_lengths=length)
+        backwards = layer(f"{name}_backwards", reverse=True)
         return jnp.concatenate([forwards, backwards], axis=-1)

@@ -125,6 +125,7 @@ class WindowClassifier(nn.Module):
         mask = None
         if length is not None:
             mask = (jnp.arange(count) < length[:, None]).reshape(-1)
+        assert isinstance(self.encoder, HarNet)
         return self.encoder(apart, train=train, mask=mask).reshape(b, count, -1)
 
     def classify(
