@@ -5,7 +5,7 @@
 
 STORE holds Stress-Predict (18 people with an Empatica E4, an hour each) and sp-sw-har
 (23 people with a smartwatch), SET the latter's labels, a second each; docs/
-losses_on_real_data.md says how both are made, and what was found.
+losses_on_real_data.md says how both are made.
 
 Five folds by person. Nobody who is tested is in that encoder's pre-training: `MIXED`
 leaves out the fold that is tested, `E4` everybody who has labels.
