@@ -3,7 +3,8 @@ r"""Puts the sheets of `--paper=000_real` together: one JSON file, one figure, t
 python -m launch.loss_study --workdir=runs/real --output=docs/losses_on_real_data
 
 reads WORKDIR/tables/*.json and the cells that they name, writes OUTPUT.json and
-OUTPUT.png, and prints the tables of the results page as Markdown.
+OUTPUT.png, and puts the tables into OUTPUT.md, between its two lines `<!-- tables -->`;
+without such a page it prints them.
 """
 
 import json
@@ -19,8 +20,16 @@ from sigjax.evals import loss_study_figures
 from sigjax.evals.loss_study_figures import Mark
 from sigjax.train.writer import replace_file
 
-SHEETS = ("losses", "sweeps", "supervised", "patch_half", "patch_two")
+SHEETS = {
+    "losses": "Pre-trained on E4 and the training people",
+    "sweeps": "Pre-trained on E4 alone, one change at a time",
+    "supervised": "From scratch, on the labels alone",
+    "patch_half": "Patches and labels of 0.5 s, pre-trained on E4 alone",
+    "patch_two": "Patches and labels of 2 s, pre-trained on E4 alone",
+}
 METRICS = ("balanced_accuracy", "kappa", "macro_f1")
+LOSSES = ("lmm", "lmm_baseline", "mse", "mse_baseline")
+MARK = "<!-- tables -->"
 # Where two losses are compared: sheet, what changed, and the rows' names there.
 CONDITIONS = (
     ("losses", "E4 + training people", "LMM", "MSE"),
@@ -93,10 +102,9 @@ def _reconstruction(workdir: epath.Path, cells: Sequence[str]) -> dict[str, floa
     if not parts:
         return {}
     weight = [part["windows"] for part in parts]
-    names = ("lmm", "lmm_baseline", "mse", "mse_baseline")
     return {
         name: float(np.average([part[name] for part in parts], weights=weight))
-        for name in names
+        for name in LOSSES
     }
 
 
@@ -124,41 +132,63 @@ def marks(found: Mapping[str, Any]) -> tuple[list[Mark], dict[str, float], list[
 def markdown(found: Mapping[str, Any]) -> str:
     """The results page's tables."""
     lines = []
-    for sheet in SHEETS:
+    for sheet, title in SHEETS.items():
         rows = [row for row in found["rows"] if row["sheet"] == sheet]
         if not rows:
             continue
-        lines += [f"### {sheet}", ""]
-        lines += ["| encoder | context | BA | κ | macro-F1 | LMM | trivial | MSE |"]
-        lines[-1] += " trivial |"
-        lines += ["| --- " * 9 + "|"]
-        lines += [_line(row) for row in rows]
-        lines += ["", "| difference | context | BA | κ |", "| --- " * 4 + "|"]
-        for entry in found["differences"]:
-            if entry["sheet"] == sheet:
-                ba, kappa = (_signed(entry["scores"][m]) for m in METRICS[:2])
-                name = f"{entry['first']} − {entry['second']}"
-                lines.append(f"| {name} | {entry['context']} | {ba} | {kappa} |")
-        lines.append("")
+        lines += [f"**{title}**", ""]
+        lines += ["| model | context | balanced accuracy | κ | macro-F1 |"]
+        lines += ["| --- " * 5 + "|", *[_scores(row) for row in rows], ""]
+        told = [row for row in rows if row["reconstruction"]]
+        if told:
+            lines += ["| pre-training | LMM | trivial | MSE | trivial |"]
+            lines += ["| --- " * 5 + "|"]
+            lines += list(dict.fromkeys(map(_losses, told))) + [""]
+        pairs = [d for d in found["differences"] if d["sheet"] == sheet]
+        if pairs:
+            lines += ["| difference | context | balanced accuracy | κ | macro-F1 |"]
+            lines += ["| --- " * 5 + "|", *map(_difference, pairs), ""]
     return "\n".join(lines)
 
 
-def _line(row: Mapping[str, Any]) -> str:
+def _scores(row: Mapping[str, Any]) -> str:
     cells = [row["name"], row["context"]]
     for metric in METRICS:
         own = row["scores"][metric]
-        spread = "" if own["sd"] is None else f" ± {own['sd']:.3f}"
-        cells.append(
-            f"{own['value']:.3f}{spread} [{own['low']:.3f}, {own['high']:.3f}]"
-        )
-    for name in ("lmm", "lmm_baseline", "mse", "mse_baseline"):
-        value = row["reconstruction"].get(name)
-        cells.append("" if value is None else f"{value:.3f}")
-    return "| " + " | ".join(cells) + " |"
+        spread = f" ± {own['sd']:.3f}" if own["sd"] else ""
+        interval = f"[{own['low']:.3f}, {own['high']:.3f}]"
+        cells.append(f"{own['value']:.3f}{spread} {interval}")
+    return _table_row(cells)
 
 
-def _signed(own: Mapping[str, float]) -> str:
-    return f"{own['value']:+.3f} [{own['low']:+.3f}, {own['high']:+.3f}]"
+def _losses(row: Mapping[str, Any]) -> str:
+    told = row["reconstruction"]
+    return _table_row([row["name"], *(f"{told[name]:.3f}" for name in LOSSES)])
+
+
+def _difference(entry: Mapping[str, Any]) -> str:
+    cells = [f"{entry['first']} − {entry['second']}", entry["context"]]
+    for metric in METRICS:
+        own = entry["scores"][metric]
+        interval = f"[{own['low']:+.3f}, {own['high']:+.3f}]"
+        cells.append(f"{own['value']:+.3f} {interval}")
+    return _table_row(cells)
+
+
+def _table_row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def into_page(page: str, tables: str) -> str:
+    """A page with what stands between its two marks replaced.
+
+    Raises:
+      ValueError: It has not two marks.
+    """
+    parts = page.split(MARK)
+    if len(parts) != 3:
+        raise ValueError(f"the page must have two lines {MARK}, not {len(parts) - 1}")
+    return f"{parts[0]}{MARK}\n\n{tables}\n{MARK}{parts[2]}"
 
 
 def define_flags() -> None:
@@ -169,7 +199,7 @@ def define_flags() -> None:
 
 
 def main(argv: list[str]) -> None:
-    """Writes the JSON file and the figure, prints the tables."""
+    """Writes the JSON file and the figure, and the page's tables."""
     if len(argv) > 1:
         raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
     given = flags.FLAGS
@@ -189,7 +219,13 @@ def main(argv: list[str]) -> None:
     )
     text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     replace_file(epath.Path(f"{given.output}.json"), text.encode())
-    print(markdown(found))
+    page = epath.Path(f"{given.output}.md")
+    if not page.exists():
+        print(markdown(found))
+        return
+    text = into_page(page.read_text(), markdown(found))
+    replace_file(page, text.encode())
+    print(f"{page}: tables of {len(found['rows'])} rows")
 
 
 if __name__ == "__main__":

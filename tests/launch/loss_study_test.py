@@ -75,6 +75,15 @@ def test_the_figure_is_written(workdir, tmp_path):
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
+def test_tables_are_put_between_the_marks_of_a_page():
+    page = f"above\n{loss_study.MARK}\nold\n{loss_study.MARK}\nbelow\n"
+    found = loss_study.into_page(page, "new")
+    assert found == f"above\n{loss_study.MARK}\n\nnew\n{loss_study.MARK}\nbelow\n"
+    assert loss_study.into_page(found, "new") == found
+    with pytest.raises(ValueError, match="two lines"):
+        loss_study.into_page("no marks", "new")
+
+
 def test_simulated_or_missing_sheets_are_errors(workdir, tmp_path):
     with pytest.raises(FileNotFoundError, match="has none of"):
         loss_study.collect(epath.Path(tmp_path) / "empty")
@@ -86,7 +95,7 @@ def test_simulated_or_missing_sheets_are_errors(workdir, tmp_path):
 
 def test_what_the_figure_compares_is_in_the_sheets():
     sheets = {sheet["key"]: sheet for sheet in p000_real.PAPER["sheets"]}
-    assert tuple(sheets) == loss_study.SHEETS
+    assert list(sheets) == list(loss_study.SHEETS)
     for sheet, _, first, second in loss_study.CONDITIONS:
         for context in ("none", "execution"):
             pair = (f"{first}, context {context}", f"{second}, context {context}")
