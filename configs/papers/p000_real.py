@@ -45,9 +45,10 @@ def probes(name, pretrain=None, finetune=None):
     ]
 
 
-def control(name, features, context="none"):
+def control(name, features, context="none", penalty=10.0):
     """A row without an encoder."""
     finetune = {**SCRATCH, **ALONE, "probe.features": features}
+    finetune["probe.penalty"] = penalty
     return dict(labels=(name, context), finetune=finetune)
 
 
@@ -64,7 +65,8 @@ CONTROLS = (
     control("mean and sd", "mean_sd"),
     control("log spectrum (LMM's target)", "log_spectrum"),
     control("the samples themselves", "samples"),
-    control("CONTROL: position in the script", "position", "execution"),
+    # A control must be at its best: with less penalty than the others.
+    control("CONTROL: position in the script", "position", "execution", penalty=1.0),
 )
 
 
