@@ -27,7 +27,7 @@ from launch import conclusion, finetune, runtime
 from launch.evaluate_pretraining import evaluate_pretraining
 from launch.evaluation import EvaluationError, evaluate
 from launch.har_wrist import HarWrist
-from launch.systems import COMMANDS, load_run
+from launch.systems import command_of, load_run
 from launch.wrist_mae import WristMae
 from sigjax import export
 from sigjax.data.labelled import LabelledSet
@@ -69,7 +69,7 @@ def evaluate_run(
         return evaluate_pretraining(system, workdir)
     if not isinstance(system, HarWrist):
         raise EvaluationError(
-            f"{workdir} is a run of {COMMANDS[type(system)]}, which writes its figures"
+            f"{workdir} is a run of {command_of(system)}, which writes its figures"
             " itself"
         )
     data = system.open_data(workdir)

@@ -8,14 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from launch.mae_report import draw, title_of
 from launch.wrist_mae import WristMae
-from sigjax.evals import figures
 from sigjax.train.checkpoint import latest_variables
 from sigjax.train.step import TrainState, make_evaluation_step
 from sigjax.train.writer import replace_file
-from sigjax.typing import PyTree
-
-_WINDOWS = 8  # The liveliest of these is drawn.
 
 
 def evaluate_pretraining(system: WristMae, workdir: epath.Path) -> str:
@@ -52,12 +49,14 @@ def evaluate_pretraining(system: WristMae, workdir: epath.Path) -> str:
         total = sums if total is None else jax.tree.map(np.add, total, sums)
     if first is None:
         side = "train"
-        first = next(iter(data.train(start_step=0, shard_index=0, shard_count=1)))
+        rows = next(iter(data.train(start_step=0, shard_index=0, shard_count=1)))
+        first = {name: jnp.asarray(column) for name, column in rows.items()}
     folder = workdir / "eval" / side
     folder.mkdir(parents=True, exist_ok=True)
-    title = f"{workdir.name}, step {step}"
-    title += ", SIMULATED data" if system.data.simulate else ""
-    _draw(folder / "reconstruction.png", system, task, variables, first, title)
+    title = title_of(system, workdir, step)
+    batch = {k: v for k, v in first.items() if k != "weight"}
+    output = jax.jit(task.reconstruct_masked)(variables, batch, key)
+    draw(folder, system, output, title)
     means = {}
     if total is not None:
         count = float(total.pop("examples"))
@@ -65,29 +64,6 @@ def evaluate_pretraining(system: WristMae, workdir: epath.Path) -> str:
         text = json.dumps(means, indent=1) + "\n"
         replace_file(folder / "metrics.json", text.encode())
     return _table(means, title, folder)
-
-
-def _draw(
-    path: epath.Path,
-    system: WristMae,
-    task,
-    variables: PyTree,
-    batch: Mapping[str, np.ndarray | jax.Array],
-    title: str,
-) -> None:
-    batch = {k: jnp.asarray(v) for k, v in batch.items() if k != "weight"}
-    draw = jax.jit(task.reconstruct_masked)
-    masked, reconstruction = draw(variables, batch, jax.random.key(system.seed))
-    figures.reconstruction(
-        path,
-        patches=np.asarray(masked.patches[:_WINDOWS]),
-        index=np.asarray(masked.index[:_WINDOWS]),
-        reconstruction=np.asarray(reconstruction[:_WINDOWS]),
-        rate_hz=system.task.rate_hz,
-        channels=system.task.channels,
-        loss=system.loss,
-        title=title,
-    )
 
 
 def _table(means: Mapping[str, float], title: str, folder: epath.Path) -> str:

@@ -50,7 +50,7 @@ def finetune(
       EXPECTED_ERRORS: With messages that say what to change.
       sigjax.train.preemption.Preempted: After SIGTERM, once the state is saved.
     """
-    system = build_one(config, HarWrist)
+    system: HarWrist = build_one(config, "launch.finetune")
     if not system.encoder.weights and not system.encoder.trainable:
         raise ConfigError(
             "encoder.weights is empty: give a run of launch.pretrain or a bundle, or"

@@ -23,7 +23,7 @@ from sigjax.tasks.classification import (
     HeadClassification,
     WindowClassification,
 )
-from sigjax.train.loop import TrainConfig
+from sigjax.train.config import TrainConfig
 from sigjax.train.optim import OptimConfig
 from sigjax.train.sharding import MeshConfig
 

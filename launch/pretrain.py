@@ -8,24 +8,23 @@ flags (`--config.train.epochs=5`), an ablation of the config's `sweep()` is chos
 """
 
 import importlib.util
-import json
 import sys
+from typing import Any, Protocol
 
-import jax
 from absl import app, flags
 from etils import epath
 from ml_collections import ConfigDict, config_flags
 
 from launch import runtime
 from launch.systems import build_one
-from launch.wrist_mae import WristMae
 from sigjax.config import ConfigError
 from sigjax.data.store import StoreError
-from sigjax.evals import figures
 from sigjax.train.checkpoint import CheckpointError
+from sigjax.train.config import TrainConfig
 from sigjax.train.loop import InputChangedError, Trainer
 from sigjax.train.meter import NonFiniteError
-from sigjax.train.sharding import MeshError, make_mesh
+from sigjax.train.optim import OptimConfig
+from sigjax.train.sharding import MeshConfig, MeshError, make_mesh
 from sigjax.train.writer import WorkdirError, prepare_workdir
 
 # Mistakes of input or environment: the message is for the user, a traceback is not.
@@ -38,6 +37,27 @@ EXPECTED_ERRORS = (
     StoreError,
     WorkdirError,
 )
+
+
+class System(Protocol):
+    """What this command needs of a system, beside the sections of its config."""
+
+    seed: int
+    optim: OptimConfig
+    train: TrainConfig
+    mesh: MeshConfig
+
+    def make_task(self) -> Any:
+        """The `sigjax.train.task.Task`, with sections checked against each other."""
+        ...
+
+    def open_data(self, workdir: epath.Path) -> Any:
+        """The `sigjax.train.task.Data`."""
+        ...
+
+    def report(self, trainer: Trainer, task: Any, workdir: epath.Path) -> None:
+        """Writes figures of a finished run and says what to do next."""
+        ...
 
 
 def apply_sweep(config, config_file: str, index: int) -> None:
@@ -56,14 +76,14 @@ def apply_sweep(config, config_file: str, index: int) -> None:
 
 def pretrain(
     config, workdir: epath.PathLike, profile: tuple[int, int] | None = None
-) -> WristMae:
+) -> System:
     """Trains what `config` describes; everything lands in `workdir`.
 
     Raises:
       EXPECTED_ERRORS: With messages that say what to change.
       sigjax.train.preemption.Preempted: After SIGTERM, once the state is saved.
     """
-    system = build_one(config, WristMae)
+    system: System = build_one(config, "launch.pretrain")
     task = system.make_task()
     mesh = make_mesh(system.mesh)
     workdir = prepare_workdir(workdir)
@@ -80,50 +100,8 @@ def pretrain(
         seed=system.seed,
     )
     trainer.run(profile)
-    report(trainer, task, system, workdir)
+    system.report(trainer, task, workdir)
     return system
-
-
-def report(trainer: Trainer, task, system: WristMae, workdir: epath.Path) -> None:
-    """Writes the last evaluation and the figure, and says what to do next."""
-    example = trainer.example(task.reconstruct_masked)
-    if jax.process_index() != 0:
-        return
-    where = workdir / "eval" / example.split
-    where.mkdir(parents=True, exist_ok=True)
-    if trainer.evaluated:  # not if nobody is held out, or the run had ended before
-        (where / "metrics.json").write_text(json.dumps(trainer.evaluated, indent=1))
-    masked, reconstruction = example.output
-    figures.reconstruction(
-        where / "reconstruction.png",
-        patches=masked.patches,
-        index=masked.index,
-        reconstruction=reconstruction,
-        rate_hz=system.task.rate_hz,
-        channels=system.task.channels,
-        loss=system.loss,
-        title=f"{workdir.name}, step {trainer.total_steps}"
-        + (", SIMULATED data" if system.data.simulate else ""),
-    )
-    print(_next_steps(workdir, where))
-
-
-def _next_steps(workdir: epath.Path, where: epath.Path) -> str:
-    return f"""
-done. In {workdir}:
-  checkpoints/        Orbax, the newest few
-  metrics.jsonl       one JSON object per log line
-  tensorboard/        the same numbers as events
-  {where.relative_to(workdir)}/
-                      {", ".join(sorted(p.name for p in where.iterdir()))}
-next:
-  tensorboard --logdir={workdir}
-  python -m launch.export --workdir={workdir} --output={workdir}/bundle
-  python -c "import sigjax; print(sigjax.load('{workdir}/bundle'))"
-your own recordings (Axivity, GENEActiv, ActiGraph, Empatica, tables):
-  python -m launch.prepare --input=FOLDER --output=STORE --preset=paper
-  python -m launch.pretrain --config=configs/mae_wrist.py --workdir=runs/mine \\
-      --config.data.store=STORE"""
 
 
 def define_flags() -> None:

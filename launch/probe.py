@@ -70,7 +70,7 @@ def run_probe(config, workdir: epath.PathLike, figures: bool = True) -> dict[str
     Raises:
       EXPECTED_ERRORS: With messages that say what to change.
     """
-    system = build_one(config, HarProbe)
+    system: HarProbe = build_one(config, "launch.probe")
     workdir = prepare_workdir(workdir)
     try:
         data = open_har_data(system.data, workdir)

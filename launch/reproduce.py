@@ -340,6 +340,10 @@ def main(argv: list[str]) -> None:
         whole = reproduce()
     except EXPECTED_ERRORS as error:
         sys.exit(f"error: {error}")
+    except BrokenPipeError:  # `--list | head`: who read has seen enough
+        # The interpreter would try once more to write what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
     except (KeyboardInterrupt, SystemExit) as stop:
         code = stop.code if isinstance(stop, SystemExit) else 130
         if code in (130, 143):

@@ -4,34 +4,51 @@ Adding a system is adding a file beside this one and a line below: the fields of
 dataclass are the config's sections, its methods say which task and data they make.
 """
 
+import importlib
 import json
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import ml_collections
 from etils import epath
 
-from launch.har_probe import HarProbe
-from launch.har_wrist import HarWrist
-from launch.wrist_mae import WristMae
 from sigjax.config import ConfigError, build
 
-System = WristMae | HarWrist | HarProbe
-S = TypeVar("S", WristMae, HarWrist, HarProbe)
+if TYPE_CHECKING:
+    from launch.har_probe import HarProbe
+    from launch.har_wrist import HarWrist
+    from launch.wrist_mae import WristMae
 
-SYSTEMS: Mapping[str, type[System]] = {
-    "wrist_mae": WristMae,
-    "har_wrist": HarWrist,
-    "har_probe": HarProbe,
+    System = WristMae | HarWrist | HarProbe
+
+
+class Entry(NamedTuple):
+    """Where a system's dataclass is, and the command that trains it."""
+
+    module: str
+    name: str
+    command: str
+
+    def load(self) -> type:
+        """The dataclass. Each has its own libraries: a command imports one system's."""
+        return getattr(importlib.import_module(self.module), self.name)
+
+
+SYSTEMS: Mapping[str, Entry] = {
+    "wrist_mae": Entry("launch.wrist_mae", "WristMae", "launch.pretrain"),
+    "har_wrist": Entry("launch.har_wrist", "HarWrist", "launch.finetune"),
+    "har_probe": Entry("launch.har_probe", "HarProbe", "launch.probe"),
 }
-COMMANDS = {
-    WristMae: "launch.pretrain",
-    HarWrist: "launch.finetune",
-    HarProbe: "launch.probe",
-}
 
 
-def build_system(config: ml_collections.ConfigDict) -> System:
+def command_of(system: Any) -> str:
+    """The command that trains a system, as `launch.pretrain`."""
+    of = {(entry.module, entry.name): entry.command for entry in SYSTEMS.values()}
+    kind = type(system)
+    return of[kind.__module__, kind.__name__]
+
+
+def build_system(config: ml_collections.ConfigDict) -> "System":
     """The system a config describes, every key checked.
 
     Raises:
@@ -42,25 +59,30 @@ def build_system(config: ml_collections.ConfigDict) -> System:
     if name not in SYSTEMS:
         known = ", ".join(SYSTEMS)
         raise ConfigError(f"config key 'system' must be one of {known}, got {name!r}")
-    return build(SYSTEMS[name], sections)
+    return build(SYSTEMS[name].load(), sections)
 
 
-def build_one(config: ml_collections.ConfigDict, kind: type[S]) -> S:
-    """Like `build_system`, for a command that trains one kind.
+def build_one(config: ml_collections.ConfigDict, command: str) -> Any:
+    """Like `build_system`, for one command.
+
+    Args:
+      config: Of a system.
+      command: Such as `launch.pretrain`.
 
     Raises:
       ConfigError: Also if the config is another command's; the message says which.
     """
-    system = build_system(config)
-    if not isinstance(system, kind):
+    entry = SYSTEMS.get(str(config.get("system")))
+    # Before it is built: what another command's config lacks is of no interest.
+    if entry is not None and entry.command != command:
         raise ConfigError(
-            f"this config is for python -m {COMMANDS[type(system)]}, not for"
-            f" {COMMANDS[kind]}: its 'system' is {config.system!r}"
+            f"this config is for python -m {entry.command}, not for {command}: its"
+            f" 'system' is {config.system!r}"
         )
-    return system
+    return build_system(config)
 
 
-def load_run(workdir: epath.PathLike) -> tuple[System, dict[str, Any]]:
+def load_run(workdir: epath.PathLike) -> "tuple[System, dict[str, Any]]":
     """The system that a run trained, and its `config.json` as it stands.
 
     Raises:

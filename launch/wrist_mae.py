@@ -8,16 +8,12 @@ from etils import epath
 
 from launch import runtime
 from sigjax.config import ConfigError
-from sigjax.data.formats import find_recordings
 from sigjax.data.store import Store, StoreError
-from sigjax.data.synthetic.recordings import simulate_recordings
-from sigjax.data.wearable.batch import prepare_files
-from sigjax.data.wearable.prepare import PRESETS
 from sigjax.data.wrist import WristData, WristDataConfig, batch_spec
 from sigjax.losses.spectral import SpectralLossConfig
 from sigjax.models.mae import MaeConfig
 from sigjax.tasks.masked_modelling import MaskedModelling, MaskedModellingConfig
-from sigjax.train.loop import TrainConfig
+from sigjax.train.config import TrainConfig
 from sigjax.train.optim import OptimConfig
 from sigjax.train.sharding import MeshConfig
 
@@ -83,9 +79,21 @@ class WristMae:
         except ValueError as error:
             raise ConfigError(f"config section 'data': {error}") from error
 
+    def report(self, trainer, task: MaskedModelling, workdir: epath.Path) -> None:
+        """Writes the last evaluation and the picture, and says what to do next."""
+        from launch import mae_report  # with it comes matplotlib
+
+        mae_report.report(trainer, task, self, workdir)
+
 
 def _simulate(data: WristDataConfig, workdir: epath.Path, store: str) -> None:
     """Writes simulated device files and prepares them as real ones are prepared."""
+    # Preparation is slow to import, and most runs read a store that is there.
+    from sigjax.data.formats import find_recordings
+    from sigjax.data.synthetic.recordings import simulate_recordings
+    from sigjax.data.wearable.batch import prepare_files
+    from sigjax.data.wearable.prepare import PRESETS
+
     simulate = data.simulate
     assert simulate is not None
     print(

@@ -8,10 +8,8 @@ from typing import Any, Literal
 from etils import epath
 
 from sigjax.data import splits
-from sigjax.data.datasets import builder, capture24
 from sigjax.data.datasets.builder import DatasetError
 from sigjax.data.labelled import LabelledSet
-from sigjax.data.synthetic.capture24 import write_capture24
 from sigjax.data.windows import Tail
 
 
@@ -231,6 +229,10 @@ def simulate_set(
       DatasetError: A set is there that was built otherwise.
       ValueError: A window is no whole number of label windows.
     """
+    # Simulation and preparation are slow to import, and most sets are there.
+    from sigjax.data.datasets import builder, capture24
+    from sigjax.data.synthetic.capture24 import write_capture24
+
     simulate = config.simulate
     if simulate is None:
         raise ValueError("simulate is None: this config is of real data")

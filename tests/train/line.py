@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from sigjax.train.loop import TrainConfig, Trainer
+from sigjax.train.config import TrainConfig
+from sigjax.train.loop import Trainer
 from sigjax.train.optim import OptimConfig
 from sigjax.train.sharding import MeshConfig, make_mesh
 from sigjax.typing import LossOutput

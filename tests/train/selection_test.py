@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sigjax.train.checkpoint import latest_params, latest_variables
-from sigjax.train.loop import TrainConfig
+from sigjax.train.config import TrainConfig
 from sigjax.train.selection import Chosen
 from sigjax.train.step import InitialValuesError
 from tests.train import toy

@@ -17,7 +17,7 @@ from configs import mae_wrist
 from launch import runtime
 from launch.pretrain import EXPECTED_ERRORS, pretrain
 from sigjax.train.checkpoint import CheckpointError, latest_params
-from sigjax.train.loop import TrainConfig
+from sigjax.train.config import TrainConfig
 from sigjax.train.meter import NonFiniteError
 from sigjax.train.optim import OptimConfig
 from sigjax.train.sharding import MeshError
@@ -82,9 +82,15 @@ def stop(kind, workdir, **options):
     return said
 
 
+# Orbax's abandoned writes, see `stop`.
+abandons_writes = pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)
+
+
 # Steps 6: the failure of the thread that writes shows when the run ends; 9: at the
 # next checkpoint.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@abandons_writes
 @pytest.mark.parametrize("steps", [6, 9])
 def test_a_checkpoint_on_a_full_disk(steps, small_disk, tmp_path):
     expected = make_trainer(tmp_path / "whole", steps=steps)
@@ -105,6 +111,7 @@ def test_a_checkpoint_on_a_full_disk(steps, small_disk, tmp_path):
     assert logged(workdir) == logged(tmp_path / "whole")
 
 
+@abandons_writes  # the checkpoint with which the run tries to end
 def test_a_log_line_on_a_full_disk(small_disk):
     workdir = small_disk / "run"
     data = filling(workdir, after=3, spare=0)
