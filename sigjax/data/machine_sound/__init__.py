@@ -1,0 +1,1 @@
+"""Sounds of machines: clips, their names and layouts, ground truth, sets, batches."""
