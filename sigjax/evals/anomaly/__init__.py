@@ -1,0 +1,1 @@
+"""Anomaly scores from embeddings: back-ends with one interface, and honest choice."""

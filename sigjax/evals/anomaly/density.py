@@ -1,0 +1,122 @@
+"""Distances in units of how dense the training clips lie there.
+
+Source clips are many and dense, target clips few and sparse: one distance means two
+things. Both methods here need no domain labels, and score one clip at a time.
+"""
+
+import dataclasses
+from typing import Any, Literal
+
+import numpy as np
+
+from sigjax.evals.anomaly.backend import ArrayBackend, State
+from sigjax.evals.anomaly.distances import directions, nearest, nearest_scaled
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LocalDensityConfig:
+    """Local-density normalisation.
+
+    Attributes:
+      neighbors: Whose mean distance is a training clip's radius; fewer where there are
+        fewer.
+      metric: `"cosine"`: Euclidean distance of rows of length one. `"euclidean"`: of
+        rows as they are.
+      floor: Least radius, as a share of the median one. Clips that are equal but for
+        rounding would else make every other clip infinitely far.
+    """
+
+    neighbors: int = 4
+    metric: Literal["cosine", "euclidean"] = "cosine"
+    floor: float = 1e-3
+
+    def __post_init__(self):
+        """Refuses numbers that give no radius."""
+        _check(self.neighbors, self.metric)
+        if self.floor <= 0:
+            raise ValueError(f"floor must be above 0, got {self.floor}")
+
+
+class LocalDensity(ArrayBackend[LocalDensityConfig]):
+    """min over y of |x - y| / mean distance of y to its nearest training clips.
+
+    Wilkinghoff et al., "Keeping the Balance: Anomaly Score Calculation for Domain
+    Generalization" (2025). Equal training clips count once: copies say nothing of
+    density, and would make it infinite. With one distinct clip the radius is 1.
+    """
+
+    config_type = LocalDensityConfig
+    _names = ("bank", "radius")
+
+    def _fit(self, x: np.ndarray, domain: np.ndarray) -> State:
+        bank = np.unique(_rows(x, self.config.metric), axis=0)
+        radius = np.ones(1)
+        if len(bank) > 1:
+            near, _ = nearest(bank, bank, self.config.neighbors, leave_self=True)
+            radius = near.mean(axis=1)
+            radius = np.maximum(radius, self.config.floor * np.median(radius))
+        return {"bank": bank, "radius": radius}
+
+    def _score(self, state: State, x: np.ndarray, domain: np.ndarray) -> np.ndarray:
+        rows = _rows(x, self.config.metric)
+        return nearest_scaled(rows, state["bank"], state["radius"])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LofConfig:
+    """Local outlier factor.
+
+    Attributes:
+      neighbors: scikit-learn's `n_neighbors`; fewer where there are fewer.
+      metric: As in `LocalDensityConfig`.
+    """
+
+    neighbors: int = 20
+    metric: Literal["cosine", "euclidean"] = "cosine"
+
+    def __post_init__(self):
+        """Refuses numbers that give no neighbour."""
+        _check(self.neighbors, self.metric)
+
+
+class Lof(ArrayBackend[LofConfig]):
+    """scikit-learn's local outlier factor (Breunig et al. 2000) of new clips.
+
+    Equal training clips count once, as above. With one distinct clip there is no
+    density, and the score is the distance to it. A state holds the clips alone:
+    densities are computed again, which gives the same ones.
+    """
+
+    config_type = LofConfig
+    _names = ("bank",)
+    _model: Any = None
+
+    def _fit(self, x: np.ndarray, domain: np.ndarray) -> State:
+        return {"bank": np.unique(_rows(x, self.config.metric), axis=0)}
+
+    def _restored(self) -> None:
+        bank = self._fitted()["bank"]
+        self._model = None
+        if len(bank) > 1:
+            # A second to import: only this back-end pays.
+            from sklearn.neighbors import LocalOutlierFactor
+
+            k = min(self.config.neighbors, len(bank) - 1)
+            self._model = LocalOutlierFactor(n_neighbors=k, novelty=True).fit(bank)
+
+    def _score(self, state: State, x: np.ndarray, domain: np.ndarray) -> np.ndarray:
+        rows = _rows(x, self.config.metric)
+        if self._model is None:
+            return nearest(rows, state["bank"], 1)[0][:, 0]
+        return -self._model.score_samples(rows)
+
+
+def _rows(x: np.ndarray, metric: str) -> np.ndarray:
+    return directions(x) if metric == "cosine" else x
+
+
+def _check(neighbors: int, metric: str) -> None:
+    if neighbors < 1:
+        raise ValueError(f"neighbors must be 1 or more, got {neighbors}")
+    if metric not in ("cosine", "euclidean"):
+        raise ValueError(f"unknown metric {metric!r}")
