@@ -1,0 +1,357 @@
+"""Batches of machine sounds: to train on, to choose the step with, and to embed."""
+
+import collections
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sigjax.data.crops import Batch
+from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.machine_sound.names import ANOMALY
+from sigjax.data.machine_sound.segments import Segments, fitted
+from sigjax.data.machine_sound.sounds import Choice, SoundSet
+from sigjax.data.machine_sound.stream_config import (
+    SimulatedSoundsConfig,
+    SoundDataConfig,
+)
+from sigjax.data.pipeline import eval_batches, steps_per_epoch, train_batches
+
+__all__ = [
+    "Crop",
+    "SimulatedSoundsConfig",
+    "SoundClips",
+    "SoundData",
+    "SoundDataConfig",
+]
+
+# In a batch: of `Clip.domain`.
+DOMAINS = {"source": 0, "target": 1, "": -1}
+
+
+class Crop(NamedTuple):
+    """A plan: which samples of which clip to read.
+
+    Attributes:
+      row: Index into `SoundClips.indices`.
+      start: First sample.
+    """
+
+    row: int
+    start: int
+
+
+class SoundClips:
+    """Grain random-access source of clips, cropped or repeated to one length.
+
+    Its elements are their indices; `plan` turns one into a crop and `read` turns crops
+    into a batch. Pickles.
+
+    Attributes:
+      dataset: Where they are read from.
+      indices: Int64 `[n]`, numbers of the clips in `dataset`.
+      label: Int32 `[n]`, class of each.
+      samples: Length of a crop.
+    """
+
+    def __init__(
+        self, dataset: SoundSet, indices: np.ndarray, label: np.ndarray, samples: int
+    ):
+        """Reads nothing yet."""
+        self.dataset, self.indices, self.label = dataset, indices, label
+        self.samples = samples
+
+    def __len__(self) -> int:
+        """Clips."""
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> int:
+        """The element is its index."""
+        return range(len(self.indices))[index]
+
+    def plan(self, row: int, rng: np.random.Generator) -> Crop:
+        """Draws a crop, uniformly over every place where it fits in the clip."""
+        beyond = int(self.dataset.samples[self.indices[row]]) - self.samples
+        return Crop(row, int(rng.integers(beyond + 1)) if beyond > 0 else 0)
+
+    def fixed_plan(self, row: int, seed: int) -> Crop:
+        """The clip's beginning, whatever the seed."""
+        del seed
+        return Crop(row, 0)
+
+    def read(self, crops: Sequence[Crop]) -> Batch:
+        """Reads crops into a batch.
+
+        Returns:
+          wave: Int16 `[b, s]`; full scale is 32768.
+          label: Int32 `[b]`, class.
+          domain: Int32 `[b]`, 0 source, 1 target, -1 unknown.
+
+        Raises:
+          DatasetError: The stored data is missing or damaged.
+        """
+        rows = np.array([crop.row for crop in crops], np.int64)
+        numbers = self.indices[rows]
+        waves = self.dataset.read_many(numbers.tolist())
+        wave = np.empty((len(crops), self.samples), np.int16)
+        for row, (own, crop) in enumerate(zip(waves, crops, strict=True)):
+            wave[row] = fitted(own, crop.start, self.samples)
+        domains = [DOMAINS[self.dataset.clips[number].domain] for number in numbers]
+        return {
+            "wave": wave,
+            "label": self.label[rows],
+            "domain": np.array(domains, np.int32),
+        }
+
+
+class SoundData:
+    """Batches of machine sounds; see `SoundClips.read` for what is in them.
+
+    Trained on are normal clips of the side `"train"`, each with its class: which
+    section of which machine it is of. Clips known to be anomalies and silent ones are
+    left out.
+
+    Attributes:
+      dataset: Where the clips are read from.
+      config: As given.
+      classes: Machine and section of each class; `label` in a batch indexes it.
+      class_counts: Int64 `[v]`, clips of each class that are trained on.
+      left_out: How many clips of the side `"train"` are not used, by why.
+      samples: Length of what a model sees.
+    """
+
+    def __init__(self, dataset: SoundSet, config: SoundDataConfig):
+        """Selects and divides the clips; reads nothing yet.
+
+        Raises:
+          DatasetError: A machine or section is not there, no clip is left to train on,
+            or sections of several years would be one class.
+          ValueError: A crop is shorter than a sample.
+        """
+        self.dataset, self.config = dataset, config
+        self.samples = round(config.clip_s * dataset.rate_hz)
+        if self.samples < 1:
+            raise ValueError(
+                f"clip_s {config.clip_s} is less than a sample at {dataset.rate_hz} Hz"
+            )
+        self.left_out: collections.Counter[str] = collections.Counter()
+        self._check_there()
+        chosen = self._chosen()
+        clips = dataset.clips
+        keys = [(clips[i].machine, clips[i].section) for i in chosen]
+        self.classes = tuple(sorted(set(keys)))
+        self._check_years(chosen)
+        self._number = {key: number for number, key in enumerate(self.classes)}
+        label = np.array([self._number[key] for key in keys], np.int32)
+        held = self._held_out(chosen, label)
+        self._train = SoundClips(dataset, chosen[~held], label[~held], self.samples)
+        self._validation = SoundClips(dataset, chosen[held], label[held], self.samples)
+        counts = np.bincount(self._train.label, minlength=len(self.classes))
+        self.class_counts = counts.astype(np.int64)
+
+    def _check_there(self) -> None:
+        c, clips = self.config, self.dataset.clips
+        for name, wanted in (("machine", c.machines), ("section", c.sections)):
+            there = {getattr(clip, name) for clip in clips}
+            absent = [value for value in wanted if value not in there]
+            if absent:
+                raise DatasetError(
+                    f"{self.dataset.path}: no {name} {', '.join(absent)}; it has"
+                    f" {', '.join(sorted(there))}"
+                )
+
+    def _chosen(self) -> np.ndarray:
+        """Numbers of the clips that are trained on or held out."""
+        c = self.config
+        found = self.dataset.select(
+            c.machines or None,
+            c.sections or None,
+            "train",
+            c.split or None,
+            year=c.year or None,
+        )
+        used = []
+        for number in found.tolist():
+            if self.dataset.clips[number].label == ANOMALY:
+                self.left_out["anomalies"] += 1
+            elif self.dataset.silent[number]:
+                self.left_out["silent"] += 1
+            else:
+                used.append(number)
+        if not used:
+            raise DatasetError(
+                f"{self.dataset.path}: no clip to train on among"
+                f" machines={c.machines or 'all'}, sections={c.sections or 'all'},"
+                f" split={c.split or 'both'}, year={c.year or 'all'}"
+                f" ({dict(self.left_out) or 'none has the side train'})"
+            )
+        return np.array(used, np.int64)
+
+    def _check_years(self, chosen: np.ndarray) -> None:
+        years: dict[tuple[str, str], set[int]] = collections.defaultdict(set)
+        for number in chosen:
+            clip = self.dataset.clips[number]
+            years[clip.machine, clip.section].add(clip.year)
+        for key, several in years.items():
+            if len(several) > 1:
+                raise DatasetError(
+                    f"{self.dataset.path}: {' '.join(key)} is another machine in each"
+                    f" of {', '.join(map(str, sorted(several)))}; set data.year"
+                )
+
+    def _held_out(self, chosen: np.ndarray, label: np.ndarray) -> np.ndarray:
+        """Which clips are held out, bool `[n]`: of each class the first by hash."""
+        held = np.zeros(len(chosen), bool)
+        clips, c = self.dataset.clips, self.config
+        if not c.validation_fraction:
+            return held
+        for number in range(len(self.classes)):
+            own = [
+                (
+                    _drawn(clips[chosen[row]].path, clips[chosen[row]].start_s, c.seed),
+                    row,
+                )
+                for row in np.flatnonzero(label == number)
+                if clips[chosen[row]].domain != "target"
+            ]
+            count = round(len(own) * c.validation_fraction)
+            # At least one, so that every class is judged, unless it is the only one.
+            count = min(max(count, 1), len(own) - 1)
+            for _, row in sorted(own)[: max(count, 0)]:
+                held[row] = True
+        return held
+
+    @property
+    def rate_hz(self) -> int:
+        """Sampling rate."""
+        return self.dataset.rate_hz
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the clips are simulated."""
+        return self.dataset.simulated
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches until every training clip was seen."""
+        return steps_per_epoch(self._train, self.config.batch_size)
+
+    @property
+    def training_clips(self) -> np.ndarray:
+        """Numbers of the clips that are trained on, int64 `[n]`."""
+        return self._train.indices
+
+    @property
+    def validation_clips(self) -> np.ndarray:
+        """Numbers of the clips that are held out, int64 `[n]`."""
+        return self._validation.indices
+
+    def class_of(self, machine: str, section: str) -> int:
+        """The class of a section; -1 for one that is not trained on."""
+        return self._number.get((machine, section), -1)
+
+    @property
+    def spec(self) -> Mapping[str, np.ndarray]:
+        """Shapes and dtypes of a global batch, as arrays that take no memory."""
+        b = self.config.batch_size
+        return {
+            "wave": np.broadcast_to(np.zeros((), np.int16), (b, self.samples)),
+            "label": np.broadcast_to(np.zeros((), np.int32), (b,)),
+            "domain": np.broadcast_to(np.zeros((), np.int32), (b,)),
+        }
+
+    @property
+    def fingerprint(self) -> Mapping[str, Any]:
+        """What decides the content and order of batches."""
+        c = self.config
+        return {
+            "dataset": self.dataset.fingerprint,
+            "classes": [" ".join(key) for key in self.classes],
+            "clips": len(self._train),
+            "split": c.split,
+            "year": c.year,
+            "clip_s": c.clip_s,
+            "batch_size": c.batch_size,
+            "validation_fraction": c.validation_fraction,
+            "seed": c.seed,
+        }
+
+    def train(
+        self, *, start_step: int, shard_index: int, shard_count: int
+    ) -> Iterator[Mapping[str, np.ndarray]]:
+        """Endless training batches from `start_step` on."""
+        c = self.config
+        return train_batches(
+            self._train,
+            batch_size=c.batch_size,
+            seed=c.seed,
+            shard_index=shard_index,
+            shard_count=shard_count,
+            start_step=start_step,
+            workers=c.workers,
+            read_threads=c.read_threads,
+            prefetch_batches=c.prefetch_batches,
+        )
+
+    def evaluation(
+        self, *, shard_index: int, shard_count: int
+    ) -> Iterator[Mapping[str, np.ndarray]]:
+        """The clips that are held out, once; nothing if none are."""
+        if not len(self._validation):
+            return iter(())
+        c = self.config
+        return eval_batches(
+            self._validation,
+            batch_size=c.batch_size,
+            seed=c.seed,
+            shard_index=shard_index,
+            shard_count=shard_count,
+            read_threads=c.read_threads,
+            prefetch_batches=c.prefetch_batches,
+        )
+
+    def clips(
+        self,
+        *,
+        side: Choice = None,
+        machine: Choice = None,
+        section: Choice = None,
+        split: Choice = None,
+        batch_size: int | None = None,
+    ) -> tuple[np.ndarray, Segments]:
+        """Whole clips in segments of `clip_s`, to embed or score.
+
+        Args:
+          side: As in `Clip`; None for all. To train on, anomalies are left out.
+          machine: Its name, several, or None for those of the config (or all).
+          section: One, several, or None for those of the config (or all).
+          split: `"dev"`, `"eval"`, or None for that of the config (or both).
+          batch_size: Segments in a batch; by default that of the config.
+
+        Returns:
+          Numbers of the clips in `dataset`, int64 `[n]`, and their segments.
+        """
+        c = self.config
+        found = self.dataset.select(
+            machine if machine is not None else c.machines or None,
+            section if section is not None else c.sections or None,
+            side,
+            split if split is not None else c.split or None,
+            year=c.year or None,
+        )
+        clips = self.dataset.clips
+        keep = [
+            not (clips[i].side == "train" and clips[i].label == ANOMALY) for i in found
+        ]
+        found = found[np.array(keep, bool)]
+        size = batch_size or c.batch_size
+        return found, Segments(
+            self.dataset, found, samples=self.samples, batch_size=size
+        )
+
+
+def _drawn(path: str, start_s: float, seed: int) -> bytes:
+    """A number that the seed gives this clip, whatever else is in the set."""
+    text = f"{seed} {path} {start_s:.3f}"
+    return hashlib.blake2b(text.encode(), digest_size=8).digest()
