@@ -133,7 +133,6 @@ class ArrayBackend(Generic[C]):
         counts = {"width": x.shape[-1], "clips": len(good), "left_out": len(x)}
         counts["left_out"] -= len(good)
         self._state = {k: np.asarray(v, np.int64) for k, v in counts.items()} | learnt
-        self._restored()
         return self
 
     def score(
@@ -168,7 +167,6 @@ class ArrayBackend(Generic[C]):
             )
         backend = cls(config)
         backend._state = {name: np.asarray(array) for name, array in state.items()}
-        backend._restored()
         return backend
 
     def _fit(self, x: np.ndarray, domain: np.ndarray) -> State:
@@ -178,9 +176,6 @@ class ArrayBackend(Generic[C]):
     def _score(self, state: State, x: np.ndarray, domain: np.ndarray) -> np.ndarray:
         """Float64 `[m]` of finite rows."""
         raise NotImplementedError
-
-    def _restored(self) -> None:
-        """Called when the state is new: for what a library's object must hold."""
 
     def _fitted(self) -> State:
         if self._state is None:

@@ -5,12 +5,15 @@ things. Both methods here need no domain labels, and score one clip at a time.
 """
 
 import dataclasses
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from sigjax.evals.anomaly.backend import ArrayBackend, State
 from sigjax.evals.anomaly.distances import directions, nearest, nearest_scaled
+
+# scikit-learn's guard against a mean distance of 0.
+_TINY = 1e-10
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,7 @@ class LofConfig:
     """Local outlier factor.
 
     Attributes:
-      neighbors: scikit-learn's `n_neighbors`; fewer where there are fewer.
+      neighbors: Of a clip, 20 in scikit-learn; fewer where there are fewer.
       metric: As in `LocalDensityConfig`.
     """
 
@@ -80,35 +83,38 @@ class LofConfig:
 
 
 class Lof(ArrayBackend[LofConfig]):
-    """scikit-learn's local outlier factor (Breunig et al. 2000) of new clips.
+    """Local outlier factor of new clips (Breunig et al. 2000).
 
-    Equal training clips count once, as above. With one distinct clip there is no
-    density, and the score is the distance to it. A state holds the clips alone:
-    densities are computed again, which gives the same ones.
+    The numbers are scikit-learn's (`LocalOutlierFactor(novelty=True)`, as a test
+    holds). Its own scoring spends 60 ms on one clip, and keeps what a state needs in
+    private attributes. Equal training clips count once, as above. With one distinct
+    clip there is no density, and the score is the distance to it.
     """
 
     config_type = LofConfig
-    _names = ("bank",)
-    _model: Any = None
+    _names = ("bank", "reach", "density")
 
     def _fit(self, x: np.ndarray, domain: np.ndarray) -> State:
-        return {"bank": np.unique(_rows(x, self.config.metric), axis=0)}
-
-    def _restored(self) -> None:
-        bank = self._fitted()["bank"]
-        self._model = None
-        if len(bank) > 1:
-            # A second to import: only this back-end pays.
-            from sklearn.neighbors import LocalOutlierFactor
-
-            k = min(self.config.neighbors, len(bank) - 1)
-            self._model = LocalOutlierFactor(n_neighbors=k, novelty=True).fit(bank)
+        bank = np.unique(_rows(x, self.config.metric), axis=0)
+        near, index = nearest(bank, bank, self.config.neighbors, leave_self=True)
+        if not near.shape[1]:
+            return {"bank": bank, "reach": np.zeros(1), "density": np.zeros(1)}
+        reach = near[:, -1]
+        return {"bank": bank, "reach": reach, "density": _density(near, reach[index])}
 
     def _score(self, state: State, x: np.ndarray, domain: np.ndarray) -> np.ndarray:
-        rows = _rows(x, self.config.metric)
-        if self._model is None:
-            return nearest(rows, state["bank"], 1)[0][:, 0]
-        return -self._model.score_samples(rows)
+        bank = state["bank"]
+        k = min(self.config.neighbors, max(1, len(bank) - 1))
+        near, index = nearest(_rows(x, self.config.metric), bank, k)
+        if len(bank) == 1:
+            return near[:, 0]
+        own = _density(near, state["reach"][index])
+        return state["density"][index].mean(axis=1) / own
+
+
+def _density(near: np.ndarray, reach: np.ndarray) -> np.ndarray:
+    """Local reachability density: distances to neighbours, and how far those reach."""
+    return 1 / (np.maximum(near, reach).mean(axis=1) + _TINY)
 
 
 def _rows(x: np.ndarray, metric: str) -> np.ndarray:

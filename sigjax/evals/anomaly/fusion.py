@@ -74,6 +74,7 @@ class MinZ:
 
     def fit(self, embeddings: Inputs, domains: Domains) -> Self:
         """See `Backend.fit`."""
+        embeddings = input_of(self, embeddings)
         members, offset, scale = self._fresh(), [], []
         for i, member in enumerate(members):
             own = input_of(member, embeddings)
@@ -99,7 +100,7 @@ class MinZ:
         """Float64 `[members m]`: each member's z-normalised score."""
         if self._members is None:
             raise BackendError("MinZ is not fitted: call fit first")
-        members = self._members
+        members, embeddings = self._members, input_of(self, embeddings)
         value = [m.score(input_of(m, embeddings), domains) for m in members]
         return (np.stack(value) - self._offset[:, None]) / self._scale[:, None]
 

@@ -93,6 +93,8 @@ class ResidualSums:
 
     def covariances(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Text `[g]`, float64 `[g f f]`, and the number of rows `[g]`."""
+        if not self._sums:
+            raise BackendError("no residuals were added")
         names = sorted(self._sums)
         rows = np.asarray([self._rows[name] for name in names], np.int64)
         sums = np.stack([self._sums[name] for name in names])
