@@ -180,9 +180,8 @@ def _decoded(
         )
     frames = frames[first - begin :]
     wave = frames.mean(axis=1) if channel == "mean" else frames[:, channel]
-    # The sum tells of all samples at once, faster than a mask of them.
-    if not np.isfinite(np.dot(wave, np.zeros_like(wave))):
-        bad = np.flatnonzero(~np.isfinite(wave))
+    bad = np.flatnonzero(~np.isfinite(wave))
+    if len(bad):
         raise AudioError(
             f"{path}: {len(bad)} samples are no numbers (NaN or infinite), the first at"
             f" {(first + bad[0]) / sound.samplerate:.3f} s"
