@@ -14,6 +14,8 @@ from sigjax.evals.anomaly.distances import directions, nearest, nearest_scaled
 
 # scikit-learn's guard against a mean distance of 0.
 _TINY = 1e-10
+# Its square is still a number.
+_LEAST_RADIUS = 1e-150
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -25,19 +27,14 @@ class LocalDensityConfig:
         fewer.
       metric: `"cosine"`: Euclidean distance of rows of length one. `"euclidean"`: of
         rows as they are.
-      floor: Least radius, as a share of the median one. Clips that are equal but for
-        rounding would else make every other clip infinitely far.
     """
 
     neighbors: int = 4
     metric: Literal["cosine", "euclidean"] = "cosine"
-    floor: float = 1e-3
 
     def __post_init__(self):
         """Refuses numbers that give no radius."""
         _check(self.neighbors, self.metric)
-        if self.floor <= 0:
-            raise ValueError(f"floor must be above 0, got {self.floor}")
 
 
 class LocalDensity(ArrayBackend[LocalDensityConfig]):
@@ -45,7 +42,9 @@ class LocalDensity(ArrayBackend[LocalDensityConfig]):
 
     Wilkinghoff et al., "Keeping the Balance: Anomaly Score Calculation for Domain
     Generalization" (2025). Equal training clips count once: copies say nothing of
-    density, and would make it infinite. With one distinct clip the radius is 1.
+    density, and would make it infinite. Copies that differ by rounding have a tiny
+    radius, and harm nobody: the minimum is then another clip's. With one distinct clip
+    the radius is 1.
     """
 
     config_type = LocalDensityConfig
@@ -56,8 +55,7 @@ class LocalDensity(ArrayBackend[LocalDensityConfig]):
         radius = np.ones(1)
         if len(bank) > 1:
             near, _ = nearest(bank, bank, self.config.neighbors, leave_self=True)
-            radius = near.mean(axis=1)
-            radius = np.maximum(radius, self.config.floor * np.median(radius))
+            radius = np.maximum(near.mean(axis=1), _LEAST_RADIUS)
         return {"bank": bank, "radius": radius}
 
     def _score(self, state: State, x: np.ndarray, domain: np.ndarray) -> np.ndarray:

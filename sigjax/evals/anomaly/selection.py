@@ -142,7 +142,9 @@ def measure(
     return Figures(side=side, name=name, sections=sections, value=value)
 
 
-def select(development: Figures, *, scope: Literal["machine", "all"] = "machine"):
+def select(
+    development: Figures, *, scope: Literal["machine", "all"] = "machine"
+) -> Choice:
     """Chooses on the development sections.
 
     Args:
@@ -151,7 +153,7 @@ def select(development: Figures, *, scope: Literal["machine", "all"] = "machine"
         the harmonic mean of the machines' figures.
 
     Returns:
-      `Choice`. Of equal figures the candidate that was named first wins.
+      Of equal figures the candidate that was named first.
 
     Raises:
       SelectionError: For figures of the other side, or a machine without any.
@@ -164,7 +166,9 @@ def select(development: Figures, *, scope: Literal["machine", "all"] = "machine"
     return Choice(candidate=_best(development, scope), development=development)
 
 
-def oracle(evaluation: Figures, *, scope: Literal["machine", "all"] = "machine"):
+def oracle(
+    evaluation: Figures, *, scope: Literal["machine", "all"] = "machine"
+) -> Oracle:
     """What would have been best on the evaluation sections: an upper bound.
 
     Raises:
