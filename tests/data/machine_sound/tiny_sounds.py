@@ -17,7 +17,8 @@ def write(root, paths: Iterable[str], *, samples=80, rate_hz=RATE_HZ, channels=1
         path.parent.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(zlib.crc32(path.name.encode()))
         wave = rng.uniform(-0.5, 0.5, (samples, channels))
-        soundfile.write(path, wave, rate_hz, subtype="PCM_16")
+        kind = "VORBIS" if path.suffix == ".ogg" else "PCM_16"
+        soundfile.write(path, wave, rate_hz, subtype=kind)
     return pathlib.Path(root)
 
 
