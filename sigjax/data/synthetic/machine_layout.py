@@ -202,37 +202,27 @@ def tables(section: Section, found: Sequence[Entry], layout: str) -> Mapping[str
         for kind, values in (
             ("data", [entry.label for entry in tests]),
             ("domain", [int(entry.domain == "target") for entry in tests]),
+            ("attributes", [entry.full_name for entry in tests]),
         ):
             texts[f"ground_truth_{kind}/{stem}_test.csv"] = _csv(
                 zip(names, values, strict=True)
             )
     if layout != "2021":
-        own = f"{section.type}/attributes_{section.name}.csv"
-        shown = [e for e in found if e.side == "train"] if hidden else found
-        split = split_of(section.name)
-        texts[f"{split}_data/{own}"] = _attributes(shown, full_names=False)
-        if hidden:
-            texts[f"ground_truth_attributes/{own}"] = _attributes(
-                tests, full_names=True
-            )
+        shown = [entry for entry in found if entry.side == "train" or not hidden]
+        path = f"{split_of(section.name)}_data/{section.type}"
+        texts[f"{path}/attributes_{section.name}.csv"] = _attributes(shown)
     return texts
 
 
-def _attributes(found: Sequence[Entry], *, full_names: bool) -> str:
+def _attributes(found: Sequence[Entry]) -> str:
     """Paths relative to the split's folder with their attributes, name and value."""
-    rows, header = [], ["file_name"]
+    rows, pairs = [], plan.ATTRIBUTES
     for entry in found:
-        pairs = entry.clip.setting.attributes().items()
-        path = entry.path.partition("/")[2]
-        row = [path, *(text for pair in pairs for text in pair)]
-        if full_names:
-            row.append(f"{path.rpartition('/')[0]}/{entry.full_name}")
-        rows.append(row)
-        header = ["file_name"]
-        header += [f"d{n}{what}" for n in range(1, len(pairs) + 1) for what in "pv"]
-    if full_names:
-        header.append("file_name_with_full_attributes")
-    return _csv([header, *rows])
+        known = entry.clip.setting.attributes()
+        row = [text for name in pairs for text in (name, known[name])]
+        rows.append([entry.path.partition("/")[2], *row])
+    header = [f"d{n}{what}" for n in range(1, len(pairs) + 1) for what in "pv"]
+    return _csv([["file_name", *header], *rows])
 
 
 def _csv(rows: Iterable[Iterable[Any]]) -> str:

@@ -8,12 +8,13 @@ import numpy as np
 
 SHIFTS = ("speed", "noise", "load", "microphone")
 NOISES = "ABCDEF"  # rooms of machine_room
+ATTRIBUTES = ("spd", "load", "noise", "mic")
 _SPEEDS = (0.95, 1.0, 1.05)
 _OTHER_SPEEDS = (0.80, 1.24)
 _LOADS = (0.9, 1.1)
 _OTHER_LOADS = (0.35, 2.2)
 _SPEED_JITTER = 0.004
-_LEVEL_JITTER_DB = 4.0
+_LEVEL_JITTER_DB = 5.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,12 +109,9 @@ class Setting:
 
     def attributes(self) -> dict[str, str]:
         """What names and attribute files of the real sets would tell."""
-        return {
-            "spd": f"{100 * self.setting:.0f}",
-            "load": f"{100 * self.load:.0f}",
-            "noise": self.room,
-            "mic": str(self.microphone),
-        }
+        speed, load = f"{100 * self.setting:.0f}", f"{100 * self.load:.0f}"
+        values = (speed, load, self.room, str(self.microphone))
+        return dict(zip(ATTRIBUTES, values, strict=True))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

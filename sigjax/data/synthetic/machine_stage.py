@@ -12,6 +12,7 @@ from sigjax.data.synthetic.machine_plan import Clip, Fault, Setting
 _WANDER = 0.002  # of speeds, relative
 _TIMBRE_DB = 0.25  # sd of the tilt of normal clips, per octave
 _BENDS_S = 0.15  # in which a speed falls and comes back
+_LOAD_TILT_DB = 0.8  # per octave, for each doubling of the load
 _FROM_S = -1.0  # speeds are drawn from here on, whatever a grid begins with
 _HUM = signals.waveform(np.random.default_rng(0), (1.0, 0.4, 0.1))
 
@@ -38,6 +39,8 @@ class Stage:
         self.air = np.zeros(grid.size, np.float32)
         # Temperature, wear, a lid: no two normal clips have quite the same timbre.
         self.tilt_db = _TIMBRE_DB * float(self.rng.standard_normal())
+        # What is pressed harder is stiffer, and stiff contacts excite higher modes.
+        self.tilt_db += _LOAD_TILT_DB * float(np.log2(clip.setting.load))
         self.faults: list[tuple[np.ndarray, float]] = []
 
     def turns(self, hz: float) -> np.ndarray:

@@ -85,6 +85,7 @@ class Slider(Machine):
         stage.body += np.float32(0.8) * side * fast**1.5 * noise
         stops = np.array(stage.clip.events["stop_s"])
         size = self.knock * setting.load**0.5 * setting.speed
+        size = size * stage.rng.lognormal(0, 0.35)  # grease, dirt, adjustment
         size = size * (1 + 0.1 * stage.rng.standard_normal(len(stops)))
         stage.body += grid.blows(stops, 8 * size)
         stage.air += np.float32(0.05) * stage.mains()
@@ -150,12 +151,13 @@ class Valve(Machine):
         """Clicks as short bursts on the body; a hiss while it is open."""
         grid, clip = stage.grid, stage.clip
         weak = 1 - 6 * (clip.effect("voltage_drop") or 0.0)
+        dull = stage.rng.lognormal(0, 0.2)
         events = {name: np.array(at_s) for name, at_s in clip.events.items()}
-        clicks = self._blows(stage, events["open_s"], weak)
-        clicks += self._blows(stage, events["close_s"], self.close_size)
+        clicks = self._blows(stage, events["open_s"], dull * weak)
+        clicks += self._blows(stage, events["close_s"], dull * self.close_size)
         bounce = clip.effect("rattle")
         if bounce is not None:
-            size = 10 ** (bounce / 20)
+            size = dull * 10 ** (bounce / 20)
             clicks += self._blows(stage, events["bounce_s"], size)
         # A burst: a blow with a little noise behind it, the same each time.
         tail = np.zeros(grid.size, np.float32)

@@ -166,6 +166,7 @@ class ToyTrain(Machine):
         if looseness is not None:
             sizes[joint == clip.events["loose_joint"][0]] *= 10 ** (looseness / 20)
         sizes = 6 * self.clack * load * sizes * clip.setting.speed
+        sizes = sizes * stage.rng.lognormal(0, 0.3)  # how the rails were laid out
         sizes = sizes * (1 + 0.1 * stage.rng.standard_normal(len(sizes)))
         # The second axle follows by a share of a rail.
         after_s = self.bogie / self.rates(clip.setting)["joint"]
