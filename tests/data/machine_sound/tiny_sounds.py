@@ -11,11 +11,11 @@ RATE_HZ = 16000
 
 
 def write(root, paths: Iterable[str], *, samples=80, rate_hz=RATE_HZ, channels=1):
-    """Writes a little noise under each path, another under each name."""
-    for path in paths:
-        path = pathlib.Path(root, path)
+    """Writes a little noise under each path, another under each."""
+    for name in paths:
+        path = pathlib.Path(root, name)
         path.parent.mkdir(parents=True, exist_ok=True)
-        rng = np.random.default_rng(zlib.crc32(path.name.encode()))
+        rng = np.random.default_rng(zlib.crc32(name.encode()))
         wave = rng.uniform(-0.5, 0.5, (samples, channels))
         kind = "VORBIS" if path.suffix == ".ogg" else "PCM_16"
         soundfile.write(path, wave, rate_hz, subtype=kind)
