@@ -164,7 +164,7 @@ def part_of(state: Mapping[str, np.ndarray], prefix: str) -> State:
 
 def held_out_scores(
     fresh: Callable[[], Backend],
-    embeddings: np.ndarray,
+    embeddings: Inputs,
     domains: Domains,
     *,
     folds: int | None = None,
@@ -178,7 +178,7 @@ def held_out_scores(
 
     Args:
       fresh: Gives a back-end that is not fitted.
-      embeddings: Float `[n d]`, or what it reads.
+      embeddings: Float `[n d]`, or what it reads: a mapping for several.
       domains: Text `[n]`.
       folds: How many; `None` for leave-one-out.
 
@@ -186,17 +186,24 @@ def held_out_scores(
       Float64 `[n]`; NaN for a row that is not finite, and everywhere with fewer than
       two finite rows.
     """
-    x = np.asarray(embeddings)
-    domain = checked_domains(domains, len(x))
-    score = np.full(len(x), np.nan)
-    good = np.flatnonzero(finite_rows(x))
+    several = isinstance(embeddings, Mapping)
+    parts = dict(embeddings) if several else {"": np.asarray(embeddings)}
+
+    def take(rows: np.ndarray) -> Any:
+        chosen = {name: array[rows] for name, array in parts.items()}
+        return chosen if several else chosen[""]
+
+    domain = checked_domains(domains, len(domains))
+    score = np.full(len(domain), np.nan)
+    good = np.flatnonzero(np.all([finite_rows(a) for a in parts.values()], axis=0))
     if len(good) < 2:
         return score
-    order = good[canonical_order([x[good]], domain[good])]
+    arrays = [array[good] for array in parts.values()]
+    order = good[canonical_order(arrays, domain[good])]
     count = len(order) if folds is None else min(folds, len(order))
     fold = np.arange(len(order)) % count
     for f in range(count):
         rest, out = order[fold != f], order[fold == f]
-        backend = fresh().fit(x[rest], domain[rest])
-        score[out] = backend.score(x[out], domain[out])
+        backend = fresh().fit(take(rest), domain[rest])
+        score[out] = backend.score(take(out), domain[out])
     return score

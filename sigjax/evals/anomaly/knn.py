@@ -26,7 +26,10 @@ class KnnConfig:
 
     Attributes:
       k: Neighbours in each domain; all of them where a domain has fewer.
-      metric: `"cosine"` (1 - cos) or `"euclidean"`.
+      metric: `"cosine"` (1 - cos) or `"euclidean"`. Cosine does not see length: it is
+        for networks that were trained to tell classes by angles. A clip that differs
+        from the mean as others do but further (standardised statistics of a sound that
+        nobody learned) is normal to it.
       domain: `"min"` takes the nearest domain even where the clip's is known, as all
         peers do; `"own"` its own domain then.
       target_bank: `"plain"`, `"smote"`, or `"mem_mixup"`.

@@ -1,6 +1,7 @@
 """One back-end for each section (or machine), and what to do with unknown ones."""
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
@@ -13,7 +14,12 @@ from sigjax.evals.anomaly.backend import (
     checked_domains,
 )
 from sigjax.evals.anomaly.confidence import ConfidenceConfig
-from sigjax.evals.anomaly.fusion import MinZConfig, input_of, part_of
+from sigjax.evals.anomaly.fusion import (
+    MinZConfig,
+    held_out_scores,
+    input_of,
+    part_of,
+)
 from sigjax.evals.anomaly.registry import (
     Description,
     backend_of,
@@ -181,6 +187,29 @@ class PerSection:
                 best[row] = candidates[i]
         machine, section = np.asarray(best, np.str_).reshape(-1, 2).T
         return SectionScores(score, machine, section, known)
+
+    def held_out(self, bank: Bank, *, folds: int | None = 10) -> np.ndarray:
+        """Scores of normal clips by models that were fitted without them.
+
+        What a threshold is taken from: of its own training clips a model thinks too
+        well. Nothing is fitted that stays.
+
+        Args:
+          bank: Normal clips.
+          folds: Of each section's clips; `None` for leave-one-out.
+
+        Returns:
+          Float64 `[n]`; NaN for a clip that is not finite, or alone in its section.
+        """
+        score = np.full(len(bank), np.nan)
+        for rows in self._groups(bank).values():
+            clips = bank.take(rows)
+            config = _for_class(self.config, clips.class_index)
+            given = input_of(backend_of(config), clips.inputs)
+            score[rows] = held_out_scores(
+                functools.partial(backend_of, config), given, clips.domains, folds=folds
+            )
+        return score
 
     def description(self) -> dict[str, Any]:
         """The back-end and the scope, in values that JSON can hold."""

@@ -107,6 +107,26 @@ def test_the_wrapper_restores_bit_for_bit(name):
         PerSection.from_state(description, {"machine": np.array(["fan"])})
 
 
+@pytest.mark.parametrize("name", ["knn", "confidence", "min_z"])
+def test_held_out_scores_are_like_those_of_new_normal_clips(name):
+    members = {"members": ["confidence", "knn"], "folds": 3} if name == "min_z" else {}
+    wrapper, train = PerSection({"name": name, **members}), bank(count=60)
+    found = wrapper.held_out(train, folds=6)
+    wrapper.fit(train)
+    fresh, seen = wrapper.score(bank(1, 60)).score, wrapper.score(train).score
+    assert np.isfinite(found).all()
+    assert np.median(found) == pytest.approx(np.median(fresh), rel=0.3, abs=0.1)
+    if name == "knn":
+        assert seen.max() < 1e-12 < found.min()
+
+
+def test_a_clip_alone_in_its_section_has_no_held_out_score():
+    places = {("fan", "00"): 0, ("fan", "01"): 1}
+    clips = bank(places=places).take(np.arange(21))
+    found = PerSection("knn").held_out(clips, folds=None)
+    assert np.flatnonzero(np.isnan(found)).tolist() == [20]
+
+
 def test_one_model_for_each_machine_pools_its_sections():
     wrapper = PerSection("knn", scope="machine").fit(bank())
     assert list(wrapper.models) == [("fan", ""), ("pump", ""), ("valve", "")]
