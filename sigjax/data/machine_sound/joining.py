@@ -64,7 +64,10 @@ class _Joining:
                 changes = {"label": entry.label, "domain": clip.domain or entry.domain}
                 listed = names.stem(entry.true_name)
                 true_name = self._unhidden(clip, listed) or listed or true_name
-        if true_name and not clip.attributes:
+                if entry.attributes and not clip.attributes:
+                    changes["attributes"] = dict(entry.attributes)
+                    self.counts["hidden attributes joined"] += 1
+        if true_name and not clip.attributes and "attributes" not in changes:
             found = names.parse(true_name)
             if found is not None and found.attributes:
                 changes["attributes"] = dict(found.attributes)

@@ -216,14 +216,8 @@ class _Scan:
                 for row in rows:
                     if not row or row[0].strip() == "file_name":
                         continue
-                    # Rows are as long as a clip has attributes.
-                    values = [value.strip() for value in row[1:]]
-                    pairs = zip(values[::2], values[1::2], strict=False)
-                    found[machine.machine, names.stem(row[0])] = {
-                        word: value
-                        for word, value in pairs
-                        if word and names.HIDDEN_ATTRIBUTES not in (word, value)
-                    }
+                    key = machine.machine, names.stem(row[0])
+                    found[key] = names.attributes_of_row(row[1:])
                     self.counts["rows of attribute tables"] += 1
         return found
 

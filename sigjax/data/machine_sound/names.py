@@ -12,7 +12,7 @@
 import dataclasses
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 NORMAL, ANOMALY, UNKNOWN = 0, 1, -1
 SIDES = ("train", "test", "supplemental")
@@ -113,6 +113,19 @@ def parse_attributes(text: str) -> dict[str, str]:
             value = tokens.pop(0) if tokens else ""
         found[word] = value
     return found
+
+
+def attributes_of_row(values: Sequence[str]) -> dict[str, str]:
+    """Reads words and values by turns, as tables of attributes have them.
+
+    Rows are as long as a clip has attributes. Hidden ones are none.
+    """
+    pairs = zip(values[::2], values[1::2], strict=False)
+    return {
+        word.strip(): value.strip()
+        for word, value in pairs
+        if word.strip() and HIDDEN_ATTRIBUTES not in (word.strip(), value.strip())
+    }
 
 
 def stem(path: str | os.PathLike[str]) -> str:

@@ -9,7 +9,8 @@ Evaluation clips have no label in their names. What tells it, by year, all CSV:
     ground_truth_domain/...     `hidden,0 (source) or 1 (target)`
     ground_truth_attributes/... `hidden,true name`
     ground_truth_attributes/MACHINE/attributes_SS.csv
-                                with a column `file_name_with_attributes`
+                                `path,word,value[,word,value...]`, in 2022 also
+                                with a column `file_name_with_[full_]attributes`
     .../MACHINE/attributes_SS_{train,test}_correspondence.csv
                                 `true name,published name` of any clip
 """
@@ -48,12 +49,14 @@ class Entry:
       label: 0, 1 or -1.
       domain: `"source"`, `"target"` or `""`.
       true_name: The name that it had, or `""`.
+      attributes: From a table of attributes.
       source: The file that says so.
     """
 
     label: int = names.UNKNOWN
     domain: str = ""
     true_name: str = ""
+    attributes: dict[str, str] = dataclasses.field(default_factory=dict)
     source: str = ""
 
 
@@ -129,10 +132,12 @@ def _read(truth: Truth, path: pathlib.Path, parts: tuple[str, ...]) -> bool:
     named = _FILE.fullmatch(path.name)
     if rows[0][:2] == ["source_file_name", "target_file_name"]:
         _read_correspondence(truth, path, year, rows[1:])
-    elif "file_name_with_attributes" in rows[0]:
-        at = rows[0].index("file_name_with_attributes")
+    elif rows[0][-1].startswith("file_name_with_"):  # `..._[full_]attributes`
+        at = len(rows[0]) - 1
         pairs = [(row[0], row[at]) for row in rows[1:] if len(row) > at]
         _read_names(truth, path, year, path.parent.name, pairs)
+    elif rows[0][0] == "file_name" and "ground_truth_attributes" in parts:
+        _read_attributes(truth, path, year, rows[1:])
     elif named is not None:
         _read_values(truth, path, year, parts, named["machine"], rows)
     elif len(rows[0]) == 1 and len(rows) > 1 and names.parse(rows[1][0]):
@@ -149,6 +154,22 @@ def _read_correspondence(
         true_name, published = row[:2]
         key = year, path.parent.name, names.stem(published)
         truth.true_names[key] = names.stem(true_name)
+
+
+def _read_attributes(
+    truth: Truth, path: pathlib.Path, year: int, rows: list[list[str]]
+) -> None:
+    machine = path.parent.name
+    for row in rows:
+        published = names.parse(row[0])
+        if published is None:
+            raise TruthError(f"{path}: {row[0]!r} is no name of a clip")
+        if years.labels_known_wrong(year, machine, published.section, published.domain):
+            truth.wrong_lists.append(f"{machine},{row[0]}")
+            continue
+        entry = _entry(truth, year, machine, published)
+        entry.attributes = names.attributes_of_row(row[1:])
+        entry.source = entry.source or str(path)
 
 
 def _read_list(

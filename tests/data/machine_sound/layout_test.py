@@ -75,7 +75,7 @@ YEARS = {
                 "section_03_0000.wav,0",
             ],
             "ground_truth_attributes/bearing/attributes_03.csv": [
-                "file_name,d1p,d1v,file_name_with_attributes",
+                "file_name,d1p,d1v,file_name_with_full_attributes",
                 "bearing/test/section_03_0001.wav,vel,25,"
                 "bearing/test/section_03_target_test_anomaly_0001_vel_25.wav",
             ],
@@ -405,6 +405,21 @@ def test_two_years_with_clips_of_one_name_are_not_mixed(tmp_path):
         assert manifest.clips[0].label == label
     with pytest.raises(TruthError, match=r"\[2024, 2026\].*give the clips' year"):
         layout.scan(tmp_path / "audio", **given)
+
+
+def test_tables_of_hidden_attributes(tmp_path):
+    tiny_sounds.write(tmp_path / "a", ["eval_data/fan/test/section_03_0001.wav"])
+    for kind, rows in (
+        (f"{DATA}/{table('fan', '03')}", ["section_03_0001.wav,1"]),
+        (
+            "ground_truth_attributes/fan/attributes_03.csv",
+            ["file_name,d1p,d1v", "fan/test/section_03_0001.wav,m-n,W"],
+        ),
+    ):
+        tiny_sounds.write_table(tmp_path / "t" / kind, rows)
+    manifest, report = layout.scan(tmp_path / "a", truth=tmp_path / "t", year=2022)
+    assert manifest.clips[0].attributes == {"m-n": "W"}
+    assert manifest.clips[0].label == 1 and not report.warnings
 
 
 # --- Lists of 2022 that are known to be wrong ---

@@ -80,10 +80,7 @@ def test_an_epoch_holds_each_clip_once_with_its_class_and_domain(dataset):
         for wave, label, domain in zip(*batch.values(), strict=True):
             # Crops are of one clip, and of its class and domain.
             for index in data.training_clips:
-                own = np.lib.stride_tricks.sliding_window_view(
-                    dataset.read(index), 1600
-                )
-                if (own[:, :40] == wave[:40]).all(axis=1).any():
+                if wave[:40].tobytes() in dataset.read(index).tobytes():
                     clip = dataset.clips[index]
                     assert data.classes[label] == (clip.machine, clip.section)
                     assert ("source", "target")[domain] == clip.domain
