@@ -248,7 +248,8 @@ class _Scan:
                 side=side,
                 domain=domain,
                 label=label,
-                attributes=attributes or dict(name.attributes),
+                # Tables have the attributes that tell domains apart, names have all.
+                attributes={**name.attributes, **(attributes or {})},
             )
         )
 

@@ -133,8 +133,8 @@ def _read(truth: Truth, path: pathlib.Path, parts: tuple[str, ...]) -> bool:
     if rows[0][:2] == ["source_file_name", "target_file_name"]:
         _read_correspondence(truth, path, year, rows[1:])
     elif rows[0][-1].startswith("file_name_with_"):  # `..._[full_]attributes`
-        at = len(rows[0]) - 1
-        pairs = [(row[0], row[at]) for row in rows[1:] if len(row) > at]
+        # Rows are as long as a clip has attributes; the name is last.
+        pairs = [(row[0], row[-1]) for row in rows[1:]]
         _read_names(truth, path, year, path.parent.name, pairs)
     elif rows[0][0] == "file_name" and "ground_truth_attributes" in parts:
         _read_attributes(truth, path, year, rows[1:])

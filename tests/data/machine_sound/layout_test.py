@@ -75,7 +75,7 @@ YEARS = {
                 "section_03_0000.wav,0",
             ],
             "ground_truth_attributes/bearing/attributes_03.csv": [
-                "file_name,d1p,d1v,file_name_with_full_attributes",
+                "file_name,d1p,d1v,d2p,d2v,file_name_with_full_attributes",
                 "bearing/test/section_03_0001.wav,vel,25,"
                 "bearing/test/section_03_target_test_anomaly_0001_vel_25.wav",
             ],
@@ -279,7 +279,7 @@ def test_a_year_that_cannot_be_told_is_said_and_can_be_given(tmp_path):
 
 def test_tables_of_attributes_with_ragged_rows(tmp_path):
     names = [f"section_00_source_train_normal_000{n}" for n in range(3)]
-    names = [f"{names[0]}_a_b", f"{names[1]}_noAttribute", f"{names[2]}_q_7"]
+    names = [f"{names[0]}_a_b_vel_upper", f"{names[1]}_noAttribute", f"{names[2]}_q_7"]
     tiny_sounds.write(tmp_path, [f"dev_data/bearing/train/{n}.wav" for n in names])
     rows = [
         "\ufefffile_name,d1p,d1v,d2p,d2v",
@@ -288,9 +288,9 @@ def test_tables_of_attributes_with_ragged_rows(tmp_path):
     ]
     tiny_sounds.write_table(tmp_path / "dev_data/bearing/attributes_00.csv", rows)
     manifest, report = layout.scan(tmp_path, year=2024)
-    # The table knows where a word ends; a clip that it lacks keeps its name's.
+    # The table comes first; what it lacks is its name's.
     assert [dict(clip.attributes) for clip in manifest.clips] == [
-        *({"vel": "lower", "f-n": "A"}, {}, {"q": "7"})
+        *({"vel": "lower", "f-n": "A", "a": "b"}, {}, {"q": "7"})
     ]
     assert report.counts["rows of attribute tables"] == 2
 
