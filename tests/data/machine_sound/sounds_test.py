@@ -190,6 +190,20 @@ def test_sections_that_would_share_a_split_do_not(tmp_path):
         np.testing.assert_array_equal(dataset.read(index), wave)
 
 
+def test_clips_of_a_split_that_lie_apart_are_together(tmp_path):
+    names = [f"section_0{n}_{d}_test_000{n}.wav" for d in "st" for n in (0, 1)]
+    names = [n.replace("_s_", "_source_").replace("_t_", "_target_") for n in names]
+    at = tmp_path / "dcase2021" / "fan"
+    tiny_sounds.write(at, [f"{n.split('_')[2]}_test/{n}" for n in names], samples=1600)
+    made = layout.scan(at.parent)
+    dataset = SoundSet.open(machine_sound.build(*made, tmp_path / "sets")[0])
+    assert dataset.metadata["splits"] == ["fan_00_test", "fan_01_test"]
+    assert [clip.domain for clip in dataset.clips] == ["source", "target"] * 2
+    for index, clip in enumerate(dataset.clips):
+        wave, _ = soundfile.read(at.parent / clip.path, dtype="int16")
+        np.testing.assert_array_equal(dataset.read(index), wave)
+
+
 def test_simulated_files_make_a_simulated_set(tmp_path):
     root = tiny_sounds.write(tmp_path / "in", ["normal/a.wav"], samples=1600)
     (root / "SIMULATED.txt").write_text("no machine made this")
