@@ -136,7 +136,7 @@ class SoundData:
                 f"clip_s {config.clip_s} is less than a sample at {dataset.rate_hz} Hz"
             )
         self.left_out: collections.Counter[str] = collections.Counter()
-        self._check_there()
+        self._check_there(config.machines, config.sections)
         chosen = self._chosen()
         clips = dataset.clips
         keys = [(clips[i].machine, clips[i].section) for i in chosen]
@@ -150,10 +150,10 @@ class SoundData:
         counts = np.bincount(self._train.label, minlength=len(self.classes))
         self.class_counts = counts.astype(np.int64)
 
-    def _check_there(self) -> None:
-        c, clips = self.config, self.dataset.clips
-        for name, wanted in (("machine", c.machines), ("section", c.sections)):
-            there = {getattr(clip, name) for clip in clips}
+    def _check_there(self, machines: Choice, sections: Choice) -> None:
+        for name, choice in (("machine", machines), ("section", sections)):
+            there = {getattr(clip, name) for clip in self.dataset.clips}
+            wanted = [choice] if isinstance(choice, str) else choice or ()
             absent = [value for value in wanted if value not in there]
             if absent:
                 raise DatasetError(
@@ -330,8 +330,13 @@ class SoundData:
           batch_size: Segments in a batch; by default that of the config.
 
         Returns:
-          Numbers of the clips in `dataset`, int64 `[n]`, and their segments.
+          Numbers of the clips in `dataset`, int64 `[n]`, and their segments. There may
+          be none.
+
+        Raises:
+          DatasetError: The set has no such machine or section.
         """
+        self._check_there(machine, section)
         c = self.config
         found = self.dataset.select(
             machine if machine is not None else c.machines or None,

@@ -190,7 +190,9 @@ def test_clips_default_to_what_is_trained_on(dataset):
     assert {(dataset.clips[i].machine, dataset.clips[i].section) for i in indices} == {
         ("pump", "03")
     }
-    _, none = data.clips(machine="saw")
+    with pytest.raises(DatasetError, match="no machine saw; it has fan, pump"):
+        data.clips(machine="saw")
+    _, none = data.clips(side="supplemental")
     assert list(none) == [] and none.mean(np.zeros((0, 3))).shape == (0, 3)
 
 
