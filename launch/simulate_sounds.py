@@ -14,7 +14,6 @@ continues where it was stopped; a folder that holds anything else is refused.
 """
 
 import functools
-import os
 import signal
 import sys
 from typing import Any
@@ -22,7 +21,9 @@ from typing import Any
 import tqdm
 from absl import app, flags
 
+from sigjax.data import store_layout
 from sigjax.data.synthetic import machine_layout, machine_sound
+from sigjax.data.wearable import pool
 
 
 def define_flags() -> None:
@@ -86,10 +87,10 @@ def main(argv: list[str]) -> None:
         folder = machine_sound.write_machine_sounds(
             flags.FLAGS.output,
             **given,
-            workers=flags.FLAGS.workers or os.cpu_count() or 1,
+            workers=flags.FLAGS.workers or store_layout.usable_cores(),
             progress=functools.partial(tqdm.tqdm, unit="clip", desc="simulating"),
         )
-    except (FileExistsError, ValueError) as error:
+    except (OSError, ValueError, pool.WorkerError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)

@@ -90,7 +90,7 @@ def squeal(stage: Stage, hz: float) -> None:
         return
     table = signals.waveform(stage.rng, (1.0, 0.6, 0.35, 0.15))
     wander = 1 + np.float32(0.02) * stage.grid.slow(stage.rng, 0.05)
-    wave = signals.play(table, stage.grid.cycles(hz * wander, 0.0))
+    wave = stage.tone(table, stage.grid.cycles(hz * wander, 0.0))
     # The further it slips the louder it is.
     stage.add_fault(wave * stage.spans(), -27.0 + 90.0 * effect)
 

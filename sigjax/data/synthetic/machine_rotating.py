@@ -53,7 +53,7 @@ class Fan(Machine):
         """Tones by the load, flow noise by speed to the power of 2.5."""
         grid, load = stage.grid, stage.clip.setting.load
         turns = stage.turns(self.shaft_hz)
-        pulse = signals.play(self._pulse, turns)
+        pulse = stage.tone(self._pulse, turns)
         flow = grid.noise(
             stage.rng,
             grid.shape(
@@ -120,7 +120,7 @@ class Pump(Machine):
         """Pulsations by the load, and a flow that they and the strokes modulate."""
         grid, load = stage.grid, stage.clip.setting.load
         turns = stage.turns(self.shaft_hz)
-        pulse = signals.play(self._pulse, turns * self.vanes)
+        pulse = stage.tone(self._pulse, turns * self.vanes)
         stroke = signals.play(self._stroke, stage.turns(self.stroke_hz))
         flow = grid.noise(
             stage.rng,
@@ -188,7 +188,7 @@ class Gearbox(Machine):
         one, two = self.modulation
         swell = 1 + np.float32(one) * first + np.float32(two) * second
         # The mesh also comes early and late: side bands of the phase.
-        mesh = signals.play(self._mesh, turns * self.teeth + 0.3 * one * first)
+        mesh = stage.tone(self._mesh, turns * self.teeth + 0.3 * one * first)
         force = stage.speed**1.5
         stage.body += np.float32(1.5 * load**0.6) * force * swell * mesh
         floor = grid.noise(

@@ -144,6 +144,13 @@ def waveform(
     return np.asarray(fft.irfft(spectrum * _TABLE / 2, _TABLE), np.float32)
 
 
+def limited(table: np.ndarray, harmonics: int) -> np.ndarray:
+    """A waveform's period `[points]` with its lowest harmonics only."""
+    spectrum = np.asarray(fft.rfft(table))
+    spectrum[harmonics + 1 :] = 0
+    return np.asarray(fft.irfft(spectrum, len(table)), np.float32)
+
+
 def play(table: np.ndarray, cycles: np.ndarray) -> np.ndarray:
     """A periodic waveform `[points]` read at `cycles` `[s]`, float32 `[s]`.
 

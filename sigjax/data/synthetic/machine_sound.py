@@ -6,13 +6,13 @@ of which all is known. The layout is that of the 2021 challenge (Kawaguchi et al
 arXiv:2106.04492) or of those from 2022 on.
 """
 
-import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import io
 import json
-import multiprocessing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from typing import Any, cast
 
 from etils import epath
 
@@ -23,7 +23,7 @@ from sigjax.data.synthetic import machine_signals as signals
 MACHINES = tuple(recorder.MACHINES)
 SECTIONS = ("00", "01", "02", "03", "04", "05")
 _SIMULATOR_VERSION = 1  # raise it when equal parameters give other bytes
-_CHUNK = 16  # clips that a worker makes at a time
+_CHUNK = 4  # clips that a worker makes at a time
 _MIN_RATE_HZ = 8000
 _NOTE = """These sounds are SIMULATED: no machine made them.
 
@@ -105,6 +105,8 @@ def write_machine_sounds(
     Raises:
       ValueError: If a parameter makes no sense.
       FileExistsError: If sounds are there that are not of this simulation.
+      sigjax.data.wearable.pool.WorkerError: If a worker is killed; what was written
+        stays.
     """
     counts = layouts.Counts(
         train_source=train_source,
@@ -144,10 +146,11 @@ def write_machine_sounds(
     # Before the sounds, which they tell of.
     _write_tables(folder, jobs)
     jobs = [chunk for job in jobs for chunk in _chunks(job)]
-    done = _run(jobs, workers)
     total = sum(job.last - job.first for job in jobs)
-    for _ in progress(done, total=total) if progress else done:
-        pass
+    # Closed at once when something is raised, which ends the workers.
+    with contextlib.closing(_run(jobs, workers)) as done:
+        for _ in progress(done, total=total) if progress else done:
+            pass
     return folder
 
 
@@ -249,7 +252,7 @@ def _chunks(job: _Job) -> Iterator[_Job]:
         yield dataclasses.replace(job, first=first, last=min(first + _CHUNK, total))
 
 
-def _run(jobs: Sequence[_Job], workers: int) -> Iterator[int]:
+def _run(jobs: Sequence[_Job], workers: int) -> Generator[int, None, None]:
     """Does the jobs; yields a number for each clip."""
     number = 0
     if workers <= 1:
@@ -258,10 +261,13 @@ def _run(jobs: Sequence[_Job], workers: int) -> Iterator[int]:
                 number += 1
                 yield number
         return
-    # Spawned: whoever calls may have threads.
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as pool:
-        for count in pool.map(_write_clips, jobs):
+    from sigjax.data.wearable import pool  # slow to import
+
+    running = pool.run(_write_clips, jobs, workers=workers)
+    with contextlib.closing(cast(Generator[Any, None, None], running)) as done:
+        for count in done:
+            if isinstance(count, pool.Died):
+                raise pool.WorkerError(f"{count.job}: {count.reason}")
             for _ in range(count):
                 number += 1
                 yield number

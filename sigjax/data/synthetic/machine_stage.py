@@ -47,6 +47,11 @@ class Stage:
         """Turns float64 `[size]` of what turns `hz` times a second at nominal speed."""
         return self.grid.cycles(hz * self.speed, self.clip.setting.start)
 
+    def tone(self, table: np.ndarray, turns: np.ndarray) -> np.ndarray:
+        """A waveform once per turn, float32 `[size]`; none of it beyond Nyquist."""
+        fastest = max(float(np.diff(turns[::64]).max()) / 64, 1e-9)
+        return signals.play(signals.limited(table, int(0.49 / fastest)), turns)
+
     def mains(self) -> np.ndarray:
         """Hum at twice the mains frequency, which no load changes, float32 `[size]`."""
         turns = 100.0 * self.grid.seconds + self.clip.setting.start

@@ -73,9 +73,7 @@ class Slider(Machine):
         moving = signals.play(self._profile(), stroke)
         fast = np.abs(moving) * stage.speed
         side = np.where(moving < 0, np.float32(self.back), np.float32(1.0))
-        screw = signals.play(
-            self._screw, grid.cycles(self.tone_hz * fast, setting.start)
-        )
+        screw = stage.tone(self._screw, grid.cycles(self.tone_hz * fast, setting.start))
         noise = grid.noise(
             stage.rng,
             grid.shape([(100, -16), (self.rail_hz, 0), (5000, -6), (8000, -16)]),

@@ -66,8 +66,8 @@ class ToyCar(Machine):
         bends = np.cos(4 * np.pi * (lap % 1.0)).astype(np.float32)
         fast = stage.speed * (1 + np.float32(self.bend) * bends)
         wheel = grid.cycles(self.wheel_hz * fast, stage.clip.setting.start)
-        motor = signals.play(self._motor, wheel * self.ratio)
-        gear = signals.play(self._gear, wheel * self.ratio * self.pinion_teeth)
+        motor = stage.tone(self._motor, wheel * self.ratio)
+        gear = stage.tone(self._gear, wheel * self.ratio * self.pinion_teeth)
         stage.body += np.float32(0.8 * load**0.5) * fast * motor
         stage.body += np.float32(self.whine * load**0.7) * fast**2 * gear
         noise = grid.noise(
@@ -86,7 +86,7 @@ class ToyTrain(Machine):
 
     faults = {
         "impacts": Fault(unit="relative_db", weakest=-20, strongest=-5),
-        "looseness": Fault(unit="relative_db", weakest=3, strongest=15),
+        "looseness": Fault(unit="relative_db", weakest=3, strongest=12),
         "rattle": Fault(unit="relative_db", weakest=-24, strongest=-8, comes="either"),
         "rubbing": Fault(unit="relative_db", weakest=-24, strongest=-9),
         "voltage_drop": Fault(
@@ -151,7 +151,7 @@ class ToyTrain(Machine):
         grid, clip = stage.grid, stage.clip
         fast = stage.speed
         lap = stage.turns(self.lap_hz)
-        motor = signals.play(self._motor, stage.turns(self.motor_hz))
+        motor = stage.tone(self._motor, stage.turns(self.motor_hz))
         noise = grid.noise(
             stage.rng,
             grid.shape([(60, -8), (self.roll_hz, 0), (3000, -8), (8000, -20)]),
