@@ -219,8 +219,7 @@ class _Splits:
             for name in CLIP_COLUMNS:
                 table[name].append(getattr(clip, name))
             table["attributes"][-1] = write_attributes(clip.attributes)
-            digest = hashlib.blake2b(sound.wave.data, digest_size=8).hexdigest()
-            values = len(sound.wave), sound.at_limit, bool(sound.silent), digest
+            values = len(sound.wave), sound.at_limit, sound.silent, sound.digest
             for name, value in zip(SOUND_COLUMNS, values, strict=True):
                 table[name].append(value)
             yield (

@@ -3,6 +3,7 @@
 import collections
 import concurrent.futures
 import dataclasses
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
 
@@ -23,6 +24,8 @@ class Sound:
       at_limit: Samples at the ends of the 16-bit range; see `audio.to_int16`.
       file_rate_hz: Rate of its file; 0 if it could not be read.
       channels: Channels of its file.
+      silent: Whether all samples are alike: a microphone that was off.
+      digest: Short hash of the wave.
       reason: Why it could not be read, or `""`.
     """
 
@@ -31,12 +34,9 @@ class Sound:
     at_limit: int = 0
     file_rate_hz: int = 0
     channels: int = 0
+    silent: bool = False
+    digest: str = ""
     reason: str = ""
-
-    @property
-    def silent(self) -> bool:
-        """Whether all samples are alike: a microphone that was off."""
-        return not len(self.wave) or self.wave.min() == self.wave.max()
 
 
 def read_clip(
@@ -64,6 +64,8 @@ def read_clip(
         at_limit=at_limit,
         file_rate_hz=info.rate_hz,
         channels=info.channels,
+        silent=not len(counts) or bool(counts.min() == counts.max()),
+        digest=hashlib.blake2b(counts.data, digest_size=8).hexdigest(),
     )
 
 

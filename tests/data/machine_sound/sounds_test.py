@@ -204,6 +204,19 @@ def test_clips_of_a_split_that_lie_apart_are_together(tmp_path):
         np.testing.assert_array_equal(dataset.read(index), wave)
 
 
+def test_stretches_of_a_long_file_are_clips(tmp_path):
+    tiny_sounds.write(tmp_path, ["a.wav"], samples=8000)
+    rows = ["path,start_s,end_s", "a.wav,0.1,0.3", "a.wav,0.3,", "a.wav,0.3,0.30001"]
+    table = tiny_sounds.write_table(tmp_path / "m.csv", [*rows, "a.wav,0.6,0.7"])
+    made = folder.folder_manifest(tmp_path, table)
+    dataset = SoundSet.open(machine_sound.build(*made, tmp_path / "sets")[0])
+    wave, _ = soundfile.read(tmp_path / "a.wav", dtype="int16")
+    np.testing.assert_array_equal(dataset.read(0), wave[1600:4800])
+    np.testing.assert_array_equal(dataset.read(1), wave[4800:])
+    reasons = [reason for _, reason in dataset.metadata["left_out"]]
+    assert reasons == ["shorter than 0.1 s", "ends at 0.500 s, before 0.6 s"]
+
+
 def test_simulated_files_make_a_simulated_set(tmp_path):
     root = tiny_sounds.write(tmp_path / "in", ["normal/a.wav"], samples=1600)
     (root / "SIMULATED.txt").write_text("no machine made this")

@@ -247,14 +247,11 @@ def test_what_does_not_fit_is_told(dataset, changes, message):
         data_of(dataset, **changes)
 
 
-def test_the_source_pickles_and_workers_read_the_same(dataset):
-    data = data_of(dataset)
-    source = pickle.loads(
-        pickle.dumps(SoundClips(dataset, np.array([3]), np.array([0]), 9))
-    )
-    assert source.read([source.fixed_plan(0, 1)])["wave"].shape == (1, 9)
-    with_worker = batches(data_of(dataset, workers=1), 2)
-    assert all(map(equal, batches(data, 2), with_worker))
+def test_the_source_pickles(dataset):
+    source = SoundClips(dataset, np.array([3]), np.array([0]), 9)
+    again = pickle.loads(pickle.dumps(source))
+    plans = [source.fixed_plan(0, 1)]
+    assert equal(again.read(plans), source.read(plans))
 
 
 def test_fingerprints_tell_data_apart(dataset):
