@@ -49,15 +49,15 @@ class _Job:
     """Some clips of a section; workers draw them again rather than be sent them."""
 
     folder: str
-    machine: str
-    section: str
     counts: layouts.Counts
     layout: str
     clip_s: float
     rate_hz: int
     seed: int
-    first: int
-    last: int
+    machine: str = ""
+    section: str = ""
+    first: int = 0
+    last: int = 0
 
 
 def write_machine_sounds(
@@ -114,32 +114,19 @@ def write_machine_sounds(
         test_normal=test_normal,
         test_anomaly=test_anomaly,
     )
-    _check(machines, sections, counts, clip_s, rate_hz, layout)
-    folder = epath.Path(folder)
-    note = _NOTE.format(
-        layout=layout if layout == "2021" else f"{layout} and later",
-        machines=", ".join(machines),
-        sections=", ".join(sections),
-        counts=", ".join(f"{k} {v}" for k, v in dataclasses.asdict(counts).items()),
+    job = _Job(
+        folder=str(folder),
+        counts=counts,
+        layout=layout,
         clip_s=clip_s,
         rate_hz=rate_hz,
         seed=seed,
-        version=_SIMULATOR_VERSION,
     )
-    _claim(folder, note)
+    _check(machines, sections, job)
+    folder = epath.Path(folder)
+    _claim(folder, _note(machines, sections, job))
     jobs = [
-        _Job(
-            folder=str(folder),
-            machine=machine,
-            section=section,
-            counts=counts,
-            layout=layout,
-            clip_s=clip_s,
-            rate_hz=rate_hz,
-            seed=seed,
-            first=0,
-            last=0,
-        )
+        dataclasses.replace(job, machine=machine, section=section)
         for machine in machines
         for section in sections
     ]
@@ -154,14 +141,21 @@ def write_machine_sounds(
     return folder
 
 
-def _check(
-    machines: Sequence[str],
-    sections: Sequence[str],
-    counts: layouts.Counts,
-    clip_s: float,
-    rate_hz: int,
-    layout: str,
-) -> None:
+def _note(machines: Sequence[str], sections: Sequence[str], job: _Job) -> str:
+    counts = dataclasses.asdict(job.counts).items()
+    return _NOTE.format(
+        layout=job.layout if job.layout == "2021" else f"{job.layout} and later",
+        machines=", ".join(machines),
+        sections=", ".join(sections),
+        counts=", ".join(f"{name} {count}" for name, count in counts),
+        clip_s=job.clip_s,
+        rate_hz=job.rate_hz,
+        seed=job.seed,
+        version=_SIMULATOR_VERSION,
+    )
+
+
+def _check(machines: Sequence[str], sections: Sequence[str], job: _Job) -> None:
     unknown = [machine for machine in machines if machine not in MACHINES]
     if unknown or not machines or len(set(machines)) < len(machines):
         raise ValueError(
@@ -172,18 +166,18 @@ def _check(
         raise ValueError(
             f'sections must be different, two digits each ("00"), got {sections}'
         )
-    for name, count in dataclasses.asdict(counts).items():
+    for name, count in dataclasses.asdict(job.counts).items():
         if not 0 <= count <= 9999:
             raise ValueError(f"{name} must be 0 to 9999 (four digits), got {count}")
-    if not clip_s >= recorder.MIN_CLIP_S:
+    if not recorder.MIN_CLIP_S <= job.clip_s < float("inf"):
         raise ValueError(
             f"clip_s must be at least {recorder.MIN_CLIP_S:g}: a shorter clip may hold"
-            f" no click of a valve; got {clip_s}"
+            f" no click of a valve; got {job.clip_s}"
         )
-    if rate_hz < _MIN_RATE_HZ:
-        raise ValueError(f"rate_hz must be at least {_MIN_RATE_HZ}, got {rate_hz}")
-    if layout not in layouts.LAYOUTS:
-        raise ValueError(f"layout must be one of {layouts.LAYOUTS}, got {layout!r}")
+    if job.rate_hz < _MIN_RATE_HZ:
+        raise ValueError(f"rate_hz must be at least {_MIN_RATE_HZ}, got {job.rate_hz}")
+    if job.layout not in layouts.LAYOUTS:
+        raise ValueError(f"layout must be one of {layouts.LAYOUTS}, got {job.layout!r}")
 
 
 def _claim(folder: epath.Path, note: str) -> None:
