@@ -30,7 +30,7 @@ from etils import epath
 from sigjax.data.machine_sound import names
 from sigjax.evals import dcase_years
 from sigjax.evals.dcase import ClipScores
-from sigjax.evals.ground_truth import Known, Section, Truth, published
+from sigjax.evals.ground_truth import Section, Truth, published
 
 _FILE = re.compile(
     r"(?P<kind>anomaly_score|decision_result)_(?:DCASE20\d\dT2)?(?P<machine>.+?)"
@@ -274,6 +274,7 @@ class _Pairing:
     def __init__(self, known: Truth, year: int):
         self.known = known
         self.year = year
+        self._by_told: dict[Section, Mapping[tuple, str]] = {}
 
     def section(
         self,
@@ -327,7 +328,24 @@ class _Pairing:
         if said.label == names.UNKNOWN:
             spelt = (published(kind, *said.key) for kind in ("section", "id"))
             return next((stem for stem in spelt if stem in clips), None)
-        # Attributes may be spelt otherwise; number, label and domain tell the clip.
-        stem = published(said.kind, said.section, "", said.number)
-        same = clips.get(stem) == Known(said.label, said.domain)
-        return stem if same and self.year >= 2023 else None
+        return self._told(section).get(_told(said)) if self.year >= 2023 else None
+
+    def _told(self, section: Section) -> Mapping[tuple, str]:
+        """Published stems by what true names tell beside attributes.
+
+        Attributes may be spelt otherwise, or hidden. The number is that of the true
+        name: since 2024 it is not always the published one.
+        """
+        if section not in self._by_told:
+            found: dict[tuple, list[str]] = collections.defaultdict(list)
+            for true_name, stem in self.known.renamed.get(section, {}).items():
+                said = names.parse(true_name)
+                if said is not None:
+                    found[_told(said)].append(stem)
+            alone = {told: stems[0] for told, stems in found.items() if len(stems) == 1}
+            self._by_told[section] = alone
+        return self._by_told[section]
+
+
+def _told(said: names.Name) -> tuple[str, str, int, int]:
+    return said.section, said.domain, said.label, said.number

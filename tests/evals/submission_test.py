@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -119,6 +120,35 @@ def test_names_that_tell_the_truth_are_accepted_since_2023(tmp_path, year):
     short = [name.split("_vel_")[0] + "_noAttribute.wav" for name in made.true_name]
     folder = _submit(tmp_path / "hidden", made, name=np.array(short))
     assert _found(folder, truth) == _expected(made)
+
+
+def test_numbers_of_true_names_are_not_taken_for_published_ones(tmp_path):
+    made = truths.clips(2025)
+    truth = truths.write_evaluator(tmp_path, made)
+    shutil.rmtree(truth / "ground_truth_attributes")
+    folder = _submit(tmp_path / "mine", made, name=made.true_name)
+    # Nothing says any more which clip a true name is of.
+    with pytest.raises(submission.SubmissionError, match="does not fit"):
+        _found(folder, truth)
+
+
+def test_names_that_could_be_two_clips_are_no_clip(tmp_path):
+    made = truths.clips(2023)
+    alike = np.flatnonzero(
+        (made.machine == "Vacuum") & (made.domain == "source") & (made.label == 0)
+    )[:2]
+    for row, attribute in zip(alike, ("a_1", "a_2"), strict=True):
+        made.true_name[row] = f"section_00_source_test_normal_9999_{attribute}.wav"
+    truth = truths.write_evaluator(tmp_path, made)
+    folder = _submit(tmp_path / "mine", made, name=made.true_name)
+    assert _found(folder, truth) == _expected(made)
+    spelt = made.true_name.copy()
+    spelt[alike[0]] = "section_00_source_test_normal_9999_noAttribute.wav"
+    folder = _submit(tmp_path / "other", made, name=spelt)
+    with pytest.raises(
+        submission.SubmissionError, match=r"Vacuum.*1 clips that .*9999_noAttr"
+    ):
+        _found(folder, truth)
 
 
 def test_a_name_that_contradicts_the_truth_is_no_clip(tmp_path):

@@ -47,12 +47,15 @@ def clips(year, *, n=4, seed=0):
             for _ in range(n)
         ]
         numbers = {"source": 0, "target": 0, "": 0}
+        # Since 2025 true names count by themselves.
+        true_numbers = rng.permutation(len(here)) if year >= 2025 else None
         for i in rng.permutation(len(here)):
             domain, label = here[i]
             counter = domain if year == 2021 else ""
             number = numbers[counter]
             numbers[counter] += 1
-            names = _names(year, section, domain, label, number)
+            true = number if true_numbers is None else true_numbers[number]
+            names = _names(year, section, domain, label, number, true)
             rows.append((machine, section, domain, label, *names))
     rows = [rows[i] for i in rng.permutation(len(rows))]
     machine, section, domain, label, name, true = zip(*rows, strict=True)
@@ -62,7 +65,7 @@ def clips(year, *, n=4, seed=0):
     )
 
 
-def _names(year, section, domain, label, number):
+def _names(year, section, domain, label, number, true_number):
     condition = ("normal", "anomaly")[label]
     if year == 2020:
         hidden = f"id_{section}_{number:08d}"
@@ -70,9 +73,9 @@ def _names(year, section, domain, label, number):
     if year == 2021:
         start = f"section_{section}_{domain}_test"
         return f"{start}_{number:04d}.wav", f"{start}_{condition}_{number:04d}.wav"
-    number += year == 2024  # Which counts from 1.
-    true = f"section_{section}_{domain}_test_{condition}_{number:04d}_vel_{label}.wav"
-    return f"section_{section}_{number:04d}.wav", true
+    first = int(year == 2024)  # Which counts from 1.
+    true = f"section_{section}_{domain}_test_{condition}_{true_number + first:04d}"
+    return f"section_{section}_{number + first:04d}.wav", f"{true}_vel_{label}.wav"
 
 
 def write_evaluator(folder: pathlib.Path, made: Clips):
