@@ -212,7 +212,7 @@ def values_of(
                 assert clips.decision is not None
                 made = detection.precision_recall(label, clips.decision[term.rows])
                 value = getattr(made, term.metric)
-                if math.isnan(value):
+                if math.isnan(made.recall):  # Its precision of 0 says nothing either.
                     raise detection.DetectionError("there are no anomalous clips")
         except detection.DetectionError as error:
             value = np.nan

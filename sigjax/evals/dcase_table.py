@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from sigjax.evals.dcase import DcaseScores
+from sigjax.evals.dcase import DcaseScores, NotScored
 from sigjax.evals.dcase_years import DECISIONS, domains_of, rule_of
 from sigjax.evals.detection_intervals import LEVEL, Interval
 
@@ -181,13 +181,25 @@ def _verdict(scores: DcaseScores, intervals: Intervals | None) -> list[str]:
         lines.append("intervals: clips resampled within section, domain and label")
     if scores.official is None:
         lines.append(f"This is not the challenge's score: it is of {scores.data}.")
-    if scores.missing:
-        lines.append(f"{scores.missing} of {scores.count} figures do not exist:")
-    for entry in scores.not_scored[:_MOST_MISSING]:
-        where = f"{entry.machine} section {entry.section} {entry.domain}".rstrip()
-        lines.append(f"  {where}: no {entry.metric}, {entry.reason}")
-    if len(scores.not_scored) > _MOST_MISSING:
-        lines.append(f"  and {len(scores.not_scored) - _MOST_MISSING} more")
+    if scores.not_scored:
+        lines += _not_scored(scores)
+    return lines
+
+
+def _not_scored(scores: DcaseScores) -> list[str]:
+    """What does not exist and why, a line for each section."""
+    sections: dict[str, list[NotScored]] = {}
+    for entry in scores.not_scored:
+        where = f"{entry.machine} section {entry.section}"
+        sections.setdefault(where, []).append(entry)
+    lines = [f"{scores.missing} of {scores.count} figures do not exist:"]
+    for where, entries in list(sections.items())[:_MOST_MISSING]:
+        names = ", ".join(dict.fromkeys(entry.metric for entry in entries))
+        domains = {entry.domain for entry in entries}
+        of = f" of {min(domains)}" if len(domains) == 1 and domains != {""} else ""
+        lines += [f"  {where}: no {names}{of}:", f"    {entries[0].reason}"]
+    if len(sections) > _MOST_MISSING:
+        lines.append(f"  and in {len(sections) - _MOST_MISSING} sections more")
     return lines
 
 

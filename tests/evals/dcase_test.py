@@ -191,6 +191,8 @@ def test_a_section_without_anomalies_is_listed_and_leaves_no_official_score():
     reasons = {(e.machine, e.section, e.metric): e.reason for e in found.not_scored}
     assert "0 anomalous" in reasons["Vacuum", "00", "pauc"]
     assert "no anomalous clips" in reasons["Vacuum", "00", "recall"]
+    # Else the harmonic mean over machines would be 0.
+    assert "no anomalous clips" in reasons["Vacuum", "00", "precision"]
     assert math.isnan(found.mean("Vacuum")["mean"])
     others = [m for m in found.machines if m != "Vacuum"]
     rest = [
@@ -199,7 +201,8 @@ def test_a_section_without_anomalies_is_listed_and_leaves_no_official_score():
     assert found.mean()["mean"] == pytest.approx(_hmean(rest), abs=1e-12)
     text = dcase_table.as_text(found)
     assert "3 of 21 figures do not exist" in text and "official score" not in text
-    assert "Vacuum section 00 source: no auc" in text
+    assert "Vacuum section 00: no auc, pauc, precision, recall, f1:" in text
+    assert "0 anomalous" in text
 
 
 def test_a_domain_without_normal_clips_is_listed():
@@ -209,6 +212,7 @@ def test_a_domain_without_normal_clips_is_listed():
     )
     assert [e[:4] for e in found.not_scored] == [("fan", "00", "target", "auc")]
     assert math.isnan(found.mean()["auc_target"]) and found.mean()["pauc"] > 0
+    assert "fan section 00: no auc of target:" in dcase_table.as_text(found)
 
 
 def test_domains_of_anomalies_need_not_be_known_from_2022_on():
