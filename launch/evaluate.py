@@ -7,6 +7,9 @@ A bundle, on people of any labelled set that has its classes:
   python -m launch.evaluate --bundle=runs/har/bundle --dataset=sets/capture24 \
       --scheme=Willetts2018 --split=paper_80_20 --side=test --output=eval
 
+Anyone's DCASE Task 2 submission, by the rule of its year:
+  python -m launch.evaluate --submission=DIR --truth=GROUND_TRUTH
+
 A run of launch.pretrain: losses of held-out people and the reconstruction picture:
   python -m launch.evaluate --workdir=runs/demo
 
@@ -23,7 +26,7 @@ from typing import Any, cast
 from absl import app, flags
 from etils import epath
 
-from launch import conclusion, finetune, runtime
+from launch import asd_submission, conclusion, finetune, runtime
 from launch.evaluate_pretraining import evaluate_pretraining
 from launch.evaluation import EvaluationError, evaluate
 from launch.har_wrist import HarWrist
@@ -39,7 +42,12 @@ from sigjax.train.writer import prepare_workdir
 # Who can be evaluated of a run; "unused" are people of its set on no side.
 SIDES = ("test", "validation", "train", "unused")
 
-EXPECTED_ERRORS = (*finetune.EXPECTED_ERRORS, EvaluationError, PredictionsError)
+EXPECTED_ERRORS = (
+    *finetune.EXPECTED_ERRORS,
+    *asd_submission.EXPECTED_ERRORS,
+    EvaluationError,
+    PredictionsError,
+)
 
 
 def evaluate_run(
@@ -191,9 +199,12 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     text("dataset", None, "With --bundle: folder of a labelled set.")
     text("scheme", "", "With --bundle: label scheme.")
     text("split", "", "With --bundle: division of people; everybody without it.")
-    text("output", None, "With --bundle: folder for the results.")
+    text("submission", None, "Instead: folder of anomaly_score_*.csv to score.")
+    text("truth", None, "With --submission: ground truth, or a manifest with labels.")
+    text("output", None, "With --bundle or --submission: folder for the results.")
     text("side", "test", f"Whom to evaluate; of a run one of {', '.join(SIDES)}.")
     own: dict[str, Any] = {"flag_values": values}
+    flags.DEFINE_integer("year", None, "With --submission: of its rule.", 2020, **own)
     least = "With --bundle: a label counts from this share of its samples on."
     flags.DEFINE_float("min_purity", 0.0, least, **own)
     flags.DEFINE_bool("allow_training_people", False, "Also those trained on.", **own)
@@ -210,8 +221,12 @@ def check_flags(given: flags.FlagValues) -> None:
     Raises:
       app.UsageError: Saying which.
     """
-    if (given.workdir is None) == (given.bundle is None):
-        raise app.UsageError("give either --workdir=RUN or --bundle=BUNDLE")
+    if sum(given[n].present for n in ("workdir", "bundle", "submission")) != 1:
+        raise app.UsageError(
+            "give one of --workdir=RUN, --bundle=BUNDLE and --submission=FOLDER"
+        )
+    if bool(given.submission) != bool(given.truth):
+        raise app.UsageError("--submission=FOLDER and --truth=FOLDER need each other")
     if given.bundle and not (given.dataset and given.output):
         raise app.UsageError("--bundle needs --dataset=SET and --output=FOLDER")
     for name in ("dataset", "scheme", "split", "output", "min_purity"):
@@ -237,7 +252,15 @@ def main(argv: list[str]) -> None:
     }
     runtime.start()
     try:
-        if given.workdir:
+        if given.submission:
+            figures = {k: options[k] for k in ("bootstrap", "seed")}
+            folder, truth = given.submission, given.truth
+            print(
+                asd_submission.score_submission(
+                    folder, truth, given.year, output=given.output, **figures
+                )
+            )
+        elif given.workdir:
             print(evaluate_run(given.workdir, **options))
         else:
             data = {k: given[k].value for k in ("scheme", "split", "min_purity")}

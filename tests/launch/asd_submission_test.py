@@ -2,6 +2,9 @@
 
 import csv
 import json
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -86,3 +89,27 @@ def test_the_year_must_be_said_where_nothing_tells_it(tmp_path):
         folder, tmp_path / "ground_truth_data", 2020, bootstrap=0
     )
     assert "100.00" in text and "not the challenge's score" in text
+
+
+def test_the_list_of_2020_is_no_wrong_list_wherever_it_lies(tmp_path):
+    folder, truth = _folders(tmp_path, 2020)
+    said = asd_submission.score_submission(folder, truth, bootstrap=0)
+    (tmp_path / "truth").mkdir()
+    (listed,) = truth.rglob("eval_data_list.csv") if truth.is_dir() else [truth]
+    moved = listed.rename(tmp_path / "truth" / listed.name)
+    for where in (moved, moved.parent):
+        assert asd_submission.score_submission(folder, where, 2020, bootstrap=0) == said
+
+
+def test_the_command_scores_a_submission(tmp_path):
+    folder, truth = _folders(tmp_path, 2021)
+    arguments = [f"--submission={folder}", f"--truth={truth}", "--bootstrap=10"]
+    done = subprocess.run(
+        [sys.executable, "-m", "launch.evaluate", *arguments],
+        cwd=pathlib.Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "ToyTrain" in done.stdout
+    assert (folder / "evaluation" / "metrics.json").exists()

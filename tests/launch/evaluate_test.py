@@ -196,8 +196,9 @@ def test_a_run_without_checkpoint_is_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ([], "either --workdir=RUN or --bundle=BUNDLE"),
-        (["--workdir=a", "--bundle=b"], "either --workdir=RUN or --bundle=BUNDLE"),
+        ([], "one of --workdir=RUN, --bundle=BUNDLE and --submission"),
+        (["--workdir=a", "--bundle=b"], "one of --workdir=RUN, --bundle=BUNDLE"),
+        (["--submission=a"], "--submission=FOLDER and --truth=FOLDER need each"),
         (["--workdir=a", "--scheme=b"], "--scheme is for --bundle"),
         (["--bundle=b", "--dataset=a"], "--bundle needs --dataset=SET and --output"),
     ],

@@ -156,6 +156,13 @@ def _read_correspondence(
         truth.true_names[key] = names.stem(true_name)
 
 
+def _known_wrong(year: int, machine: str, published: names.Name) -> bool:
+    # 2020 has ToyCar id_05 to id_07, without domains too.
+    return published.kind != "id" and years.labels_known_wrong(
+        year, machine, published.section, published.domain
+    )
+
+
 def _read_attributes(
     truth: Truth, path: pathlib.Path, year: int, rows: list[list[str]]
 ) -> None:
@@ -164,7 +171,7 @@ def _read_attributes(
         published = names.parse(row[0])
         if published is None:
             raise TruthError(f"{path}: {row[0]!r} is no name of a clip")
-        if years.labels_known_wrong(year, machine, published.section, published.domain):
+        if _known_wrong(year, machine, published):
             truth.wrong_lists.append(f"{machine},{row[0]}")
             continue
         entry = _entry(truth, year, machine, published)
@@ -199,7 +206,7 @@ def _read_names(
         published, said = names.parse(hidden), names.parse(true_name)
         if published is None or said is None:
             raise TruthError(f"{path}: {hidden!r}, {true_name!r} are no clips' names")
-        if years.labels_known_wrong(year, machine, published.section, published.domain):
+        if _known_wrong(year, machine, published):
             truth.wrong_lists.append(f"{machine},{hidden}")
             continue
         entry = _entry(truth, year, machine, published)
