@@ -1,0 +1,360 @@
+"""Parts of convolutional networks on `[b, h, w, c]`: depthwise products, norms, PReLU.
+
+A depthwise convolution does little arithmetic for what it reads. XLA hands it to a
+library on GPU; on CPU it runs a plain loop that is an order of magnitude slower than
+memory allows. There it is written as a sum of shifted products, which XLA fuses into
+one pass, and its gradients likewise: see `depthwise`.
+
+In training, batch norm updates its running variance with the batch's biased variance
+(Flax's convention; PyTorch's is n / (n - 1) times that).
+"""
+
+import functools
+from typing import Literal
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sigjax.typing import Array, Float
+
+Method = Literal["auto", "shift", "grouped"]
+Padding = tuple[tuple[int, int], tuple[int, int]]
+
+SAME = ((1, 1), (1, 1))  # of a 3x3 kernel, whatever the stride
+HE_INIT = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
+_LAYOUT = ("NHWC", "HWIO", "NHWC")
+
+
+def precision(dtype: jnp.dtype) -> jax.lax.Precision | None:
+    """Full float32 products where float32 is asked for: accelerators default to less.
+
+    Args:
+      dtype: What activations are computed in.
+
+    Returns:
+      A precision for products, or None for the backend's own.
+    """
+    return jax.lax.Precision.HIGHEST if dtype == jnp.float32 else None
+
+
+def depthwise(
+    x: Float[Array, "b h w c"],
+    kernel: Float[Array, "i j c"],
+    *,
+    stride: int = 1,
+    padding: Padding = SAME,
+    method: Method = "auto",
+) -> Float[Array, "b p q c"]:
+    """Convolves each channel with its own kernel (cross-correlation, as usual).
+
+    Args:
+      x: `[b, h, w, c]`.
+      kernel: `[i, j, c]` in the dtype of `x`.
+      stride: Of both axes.
+      padding: Zeros before and after, of both axes.
+      method: `"shift"` (shifted products, gradients written out) and `"grouped"` (the
+        backend's convolution) agree to rounding; `"auto"` is the former on CPU.
+
+    Returns:
+      `[b, p, q, c]` in the dtype of `x`.
+
+    Raises:
+      ValueError: The padded input is smaller than the kernel.
+    """
+    for size, pads, taps in zip(x.shape[1:3], padding, kernel.shape[:2], strict=True):
+        if size + sum(pads) < taps:
+            raise ValueError(
+                f"a kernel of {kernel.shape[:2]} does not fit a map of"
+                f" {x.shape[1:3]} with padding {padding}"
+            )
+    if method == "auto":
+        method = "shift" if jax.default_backend() == "cpu" else "grouped"
+    if method == "shift":
+        return _shifted(x, kernel, stride, padding)
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel[:, :, None],
+        (stride, stride),
+        padding,
+        dimension_numbers=_LAYOUT,
+        feature_group_count=x.shape[-1],
+        precision=precision(x.dtype),
+    )
+
+
+def _pad(x: Array, padding: Padding) -> Array:
+    return jnp.pad(x, ((0, 0), *padding, (0, 0)))
+
+
+def _taps(x: Array, shape: tuple[int, int], out: tuple[int, int], stride: int):
+    """What each tap of a kernel of `shape` meets in padded `x`, row by row."""
+    spans = [(size - 1) * stride + 1 for size in out]
+    return [
+        x[:, i : i + spans[0] : stride, j : j + spans[1] : stride]
+        for i in range(shape[0])
+        for j in range(shape[1])
+    ]
+
+
+def _product(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
+    padded = _pad(x, padding)
+    shape = kernel.shape[:2]
+    out = [
+        (size - taps) // stride + 1
+        for size, taps in zip(padded.shape[1:3], shape, strict=True)
+    ]
+    parts = _taps(padded, shape, (out[0], out[1]), stride)
+    weights = kernel.reshape(-1, kernel.shape[-1])
+    total = parts[0] * weights[0]
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        total = total + part * weight
+    return total
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _shifted(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
+    return _product(x, kernel, stride, padding)
+
+
+def _shifted_forward(x, kernel, stride, padding):
+    return _product(x, kernel, stride, padding), (x, kernel)
+
+
+def _shifted_backward(stride, padding, saved, gradient):
+    x, kernel = saved
+    return (
+        _input_gradient(gradient, kernel, stride, padding, x.shape),
+        _kernel_gradient(gradient, x, kernel, stride, padding),
+    )
+
+
+_shifted.defvjp(_shifted_forward, _shifted_backward)
+
+
+def _kernel_gradient(gradient, x, kernel, stride, padding):
+    shape = kernel.shape[:2]
+    parts = _taps(_pad(x, padding), shape, gradient.shape[1:3], stride)
+    # All taps in one reduction, so that x and the gradient are read once; and first
+    # within each example, since one long float32 sum loses digits.
+    products = tuple((part * gradient).astype(jnp.float32) for part in parts)
+    zeros = (jnp.zeros((), jnp.float32),) * len(products)
+    sums = jax.lax.reduce(
+        products,
+        zeros,
+        lambda a, b: tuple(one + two for one, two in zip(a, b, strict=True)),
+        (1, 2),
+    )
+    total = jnp.stack(sums).sum(axis=1).reshape(kernel.shape)
+    return total.astype(kernel.dtype)
+
+
+def _phases(taps: int, stride: int) -> list[list[tuple[int, int]]]:
+    """Pairs (tap, shift) that reach the padded positions `stride * q + phase`."""
+    return [
+        [(tap, tap // stride) for tap in range(phase, taps, stride)]
+        for phase in range(stride)
+    ]
+
+
+def _input_gradient(gradient, kernel, stride, padding, shape):
+    """The transposed product, position by position modulo the stride.
+
+    Padded position `stride * q + phase` meets output `q - shift` through the tap
+    `stride * shift + phase` alone. So each phase is a small product without stride,
+    where scattering every tap would write the map once for each.
+    """
+    rows, columns = kernel.shape[:2]
+    least = ((rows - 1) // stride, (columns - 1) // stride)
+    sizes = [
+        -(-(size + sum(pads)) // stride)
+        for size, pads in zip(shape[1:3], padding, strict=True)
+    ]
+    wide = _pad(
+        gradient,
+        (
+            (least[0], max(sizes[0] - gradient.shape[1], 0)),
+            (least[1], max(sizes[1] - gradient.shape[2], 0)),
+        ),
+    )
+
+    def phase(row_taps, column_taps):
+        total = jnp.zeros((), gradient.dtype)
+        for row, down in row_taps:
+            for column, right in column_taps:
+                i, j = least[0] - down, least[1] - right
+                part = wide[:, i : i + sizes[0], j : j + sizes[1]]
+                total = total + part * kernel[row, column]
+        whole = (shape[0], *sizes, shape[3])
+        return jnp.broadcast_to(total, whole)  # a phase without taps is 0
+
+    found = [
+        [phase(r, c) for c in _phases(columns, stride)] for r in _phases(rows, stride)
+    ]
+    if stride == 1:
+        padded = found[0][0]
+    else:
+        padded = jnp.stack([jnp.stack(row, axis=3) for row in found], axis=2)
+        padded = padded.reshape(
+            shape[0], stride * sizes[0], stride * sizes[1], shape[3]
+        )
+    (top, _), (left, _) = padding
+    return padded[:, top : top + shape[1], left : left + shape[2]]
+
+
+class Depthwise(nn.Module):
+    """`depthwise` with its kernel, without bias.
+
+    Attributes:
+      taps: Size of the kernel, of both axes.
+      stride: Of both axes.
+      padding: Zeros before and after, of both axes.
+      dtype: What it computes in.
+    """
+
+    taps: int = 3
+    stride: int = 1
+    padding: Padding = SAME
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:
+        """`[b, h, w, c]` to `[b, p, q, c]`."""
+        # Each channel sees its taps alone: a fan-in of 9 for 3x3.
+        shape = (self.taps, self.taps, 1, x.shape[-1])
+        kernel = self.param("kernel", HE_INIT, shape)
+        return depthwise(
+            x.astype(self.dtype),
+            kernel[:, :, 0].astype(self.dtype),
+            stride=self.stride,
+            padding=self.padding,
+        )
+
+
+class GlobalDepthwise(nn.Module):
+    """GDConv: a depthwise convolution whose kernel is the whole map, without bias.
+
+    Chen et al. 2018 (MobileFaceNets): unlike an average, it weighs positions.
+
+    Attributes:
+      dtype: What it computes in.
+    """
+
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b c"]:
+        """`[b, h, w, c]` to `[b, c]`; `h` and `w` are those of initialisation."""
+        init = nn.initializers.variance_scaling(1.0, "fan_in", "truncated_normal")
+        kernel = self.param("kernel", init, (*x.shape[1:3], 1, x.shape[3]))
+        return jnp.einsum(
+            "bhwc,hwc->bc",
+            x.astype(self.dtype),
+            kernel[:, :, 0].astype(self.dtype),
+            precision=precision(self.dtype),
+        )
+
+
+class PRelu(nn.Module):
+    """x where positive, else a learnt slope times x; one slope per channel.
+
+    He et al. 2015 (arXiv 1502.01852). Flax's own has one slope in all.
+    """
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*a c"]) -> Float[Array, "*a c"]:
+        """`[..., c]` to `[..., c]`."""
+        init = nn.initializers.constant(0.25)
+        slope = self.param("slope", init, (x.shape[-1],)).astype(x.dtype)
+        return jnp.where(x > 0, x, slope * x)
+
+
+class SqueezeExcitation(nn.Module):
+    """Scales channels by a gate of their means; Hu et al. 2018 (arXiv 1709.01507).
+
+    Attributes:
+      ratio: Channels over hidden units; none of its two layers has a bias.
+      dtype: What it computes in.
+    """
+
+    ratio: int = 16
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *a c"]) -> Float[Array, "b *a c"]:
+        """`[b, ..., c]` to `[b, ..., c]`."""
+        between = tuple(range(1, x.ndim - 1))
+        hidden = max(x.shape[-1] // self.ratio, 1)
+        gate = x.astype(jnp.float32).mean(axis=between, keepdims=True)
+        gate = nn.relu(pointwise(hidden, "squeeze", self.dtype)(gate))
+        gate = nn.sigmoid(pointwise(x.shape[-1], "excite", self.dtype)(gate))
+        return x * gate.astype(x.dtype)
+
+
+def convolution(
+    width: int,
+    taps: int,
+    name: str,
+    dtype: jnp.dtype,
+    *,
+    stride: int = 1,
+    padding: Padding = SAME,
+) -> nn.Conv:
+    """An ordinary square convolution without bias; a norm follows it."""
+    return nn.Conv(
+        width,
+        (taps, taps),
+        (stride, stride),
+        padding=padding,
+        use_bias=False,
+        kernel_init=HE_INIT,
+        dtype=dtype,
+        precision=precision(dtype),
+        name=name,
+    )
+
+
+def pointwise(width: int, name: str, dtype: jnp.dtype) -> nn.Dense:
+    """A 1x1 convolution without bias: a matrix product on the last axis."""
+    return nn.Dense(
+        width,
+        use_bias=False,
+        kernel_init=HE_INIT,
+        dtype=dtype,
+        precision=precision(dtype),
+        name=name,
+    )
+
+
+def batch_norm(
+    train: bool,
+    name: str,
+    dtype: jnp.dtype,
+    *,
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    affine: bool = True,
+    exact: bool = False,
+) -> nn.BatchNorm:
+    """Batch norm over all axes but the last; running statistics in `batch_stats`.
+
+    Args:
+      train: Normalise with the batch's statistics and update the running ones.
+      name: Of the module.
+      dtype: Of the output; statistics are float32.
+      momentum: Share of the old running statistics that stays: 1 - PyTorch's.
+      epsilon: Added to variances.
+      affine: Whether it has a scale and a bias.
+      exact: Variance in a second pass over the input. `E[x^2] - E[x]^2` is faster but
+        loses digits where the mean is large, as it is before the first weights.
+    """
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=momentum,
+        epsilon=epsilon,
+        use_bias=affine,
+        use_scale=affine,
+        use_fast_variance=not exact,
+        dtype=dtype,
+        name=name,
+    )
