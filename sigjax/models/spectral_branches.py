@@ -26,14 +26,17 @@ embeddings of the branches side by side are the clip's: 4 x 128.
 """
 
 import dataclasses
+import functools
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from sigjax.models.section_classifier import SectionOutput, head
 from sigjax.nn.conv import (
     HE_INIT,
+    Method,
     SqueezeExcitation,
     batch_norm,
     convolution,
@@ -182,7 +185,7 @@ class _SpectrogramBranch(nn.Module):
             x
         )
         x = nn.relu(_norm(train, "stem_norm", self.dtype)(x))
-        x = nn.max_pool(x, (3, 3), strides=(2, 2))
+        x = max_pool(x, 0)
         for i, share in enumerate((8, 4, 2, 1), 1):
             for j in (1, 2):
                 stride = 2 if j == 1 and i > 1 else 1
@@ -209,7 +212,7 @@ class _Block(nn.Module):
         h = convolution(self.width, 3, "conv2", dtype)(h)
         h = SqueezeExcitation(dtype=dtype, name="gate")(h)
         if self.stride != 1:
-            x = nn.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
+            x = max_pool(x, 1)
             x = pointwise(self.width, "shortcut", dtype)(x)
         return x + h
 
@@ -265,3 +268,34 @@ def strided_convolution(
         kernel.reshape(taps * channels, width),
         precision=precision(x.dtype),
     )
+
+
+def max_pool(
+    x: Float[Array, "b h w c"], pad: int, method: Method = "auto"
+) -> Float[Array, "b p q c"]:
+    """The largest of every 3x3 positions, at stride 2.
+
+    Args:
+      x: `[b, h, w, c]`.
+      pad: Positions around the map, which are never the largest.
+      method: `"shift"` compares shifted maps and `"grouped"` is the backend's own.
+        Where several are the largest, the gradient goes to the first in the latter and
+        is shared in the former. `"auto"` is the former on CPU: the backend's gradient
+        takes five times as long there.
+
+    Returns:
+      `[b, p, q, c]`.
+    """
+    around = ((0, 0), (pad, pad), (pad, pad), (0, 0))
+    if method == "grouped" or (method == "auto" and jax.default_backend() != "cpu"):
+        return jax.lax.reduce_window(
+            x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), around
+        )
+    padded = jnp.pad(x, around, constant_values=-jnp.inf)
+    height, width = (2 * ((size - 3) // 2) + 1 for size in padded.shape[1:3])
+    parts = [
+        padded[:, i : i + height : 2, j : j + width : 2]
+        for i in range(3)
+        for j in range(3)
+    ]
+    return functools.reduce(jnp.maximum, parts)
