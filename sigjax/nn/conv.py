@@ -10,6 +10,7 @@ In training, batch norm updates its running variance with the batch's biased var
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Literal
 
 import flax.linen as nn
@@ -87,7 +88,7 @@ def _pad(x: Array, padding: Padding) -> Array:
     return jnp.pad(x, ((0, 0), *padding, (0, 0)))
 
 
-def _taps(x: Array, shape: tuple[int, int], out: tuple[int, int], stride: int):
+def _taps(x: Array, shape: Sequence[int], out: Sequence[int], stride: int):
     """What each tap of a kernel of `shape` meets in padded `x`, row by row."""
     spans = [(size - 1) * stride + 1 for size in out]
     return [
@@ -104,7 +105,7 @@ def _product(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
         (size - taps) // stride + 1
         for size, taps in zip(padded.shape[1:3], shape, strict=True)
     ]
-    parts = _taps(padded, shape, (out[0], out[1]), stride)
+    parts = _taps(padded, shape, out, stride)
     weights = kernel.reshape(-1, kernel.shape[-1])
     total = parts[0] * weights[0]
     for part, weight in zip(parts[1:], weights[1:], strict=True):
