@@ -180,14 +180,15 @@ def adamw(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 
 def demo(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Twelve simulated people of half a day; hour-long windows would be too few."""
+    """Sixteen simulated people, a day played in six hours each."""
     c = adamw(c)
-    c.data.simulate = dict(people=12, hours=6.0, seed=0)
+    c.data.simulate = dict(people=16, hours=6.0, seed=0)
     c.data.split, c.data.test_fraction = "", 0.25
     c.data.batch_size = 16
     c.encoder.mae = mae_wrist.get_config("demo").model
-    c.head.hidden = 64
-    c.train.epochs, c.train.log_every, c.train.checkpoint_every = 30.0, 10, 100
+    # Tokens of so small an encoder differ a hundredfold in their spread.
+    c.head.kind, c.head.hidden, c.head.standardise = "lstm", 64, True
+    c.train.epochs, c.train.log_every, c.train.checkpoint_every = 8.0, 10, 100
     return c
 
 

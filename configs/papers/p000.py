@@ -297,6 +297,8 @@ SCALES = (
             "data.simulate": None,
             "data.split": "{people}",
             "data.test_fraction": 0.0,
+            "head.kind": "linear",
+            "train.epochs": 30.0,
             # Of ten people some may have no bicycle.
             "data.missing_classes": "ignore",
         },
