@@ -28,6 +28,9 @@ def pytest_collection_modifyitems(items):
 # worker's: JAX does not write a cache's files atomically. Commands have their own
 # folder, since some are killed while they write. Set before anything imports JAX.
 _cache = tempfile.mkdtemp(prefix="sigjax-tests-")
+# Most of the time goes into compiling what then runs for milliseconds. Level 0 takes
+# two thirds of it and moves results by a rounding. Whoever sets flags has them.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 os.environ["JAX_COMPILATION_CACHE_DIR"] = f"{_cache}/tests"
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["SIGJAX_CACHE"] = f"{_cache}/commands"

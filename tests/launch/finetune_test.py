@@ -138,7 +138,8 @@ def test_a_stopped_run_ends_as_a_whole_one(run, config, request, sets, tmp_path)
 
 
 def test_four_devices_train_as_one(frozen, scratch, sets, tmp_path):
-    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    four = "--xla_force_host_platform_device_count=4"
+    env = os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {four}"}
     done = subprocess.run(
         [sys.executable, "-m", "tests.launch.finetune_devices", str(tmp_path), sets],
         cwd=ROOT,

@@ -173,7 +173,8 @@ def test_bundle_parameters_restore_on_another_device_count(bundle):
         f"params = ocp.StandardCheckpointer().restore({str(bundle / 'params')!r})\n"
         "print(float(np.abs(params['embed']['kernel']).sum()))\n"
     )
-    env = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=4"}
+    four = "--xla_force_host_platform_device_count=4"
+    env = os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {four}"}
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=env
     )
