@@ -225,7 +225,7 @@ def spectral_power(
       method: `"product"` (a matrix product) and `"rfft"` agree to rounding; `"auto"`
         takes the FFT on CPU and, elsewhere, the product up to n = 256.
       precision: Of the arithmetic. In `"float32"` rounding is about 1e-16 of the
-        frame's whole power: a bin 75 dB below the loudest one is good to 1e-3 dB, one
+        frame's whole power: a band 70 dB below the loudest one is good to 1e-3 dB, one
         at -150 dB is noise. `"float64"` (by FFT; CPU and GPU) rounds the result alone.
 
     Returns:
