@@ -8,7 +8,7 @@ librosa's (which does the same) to 1e-4 dB, also 150 dB below a pure tone. Elsew
 is float32: bands within 70 dB of the loudest one of their frame agree to 1e-3 dB, and
 what lies further below is rounding noise. The cost of a clip of 10 s at 16 kHz
 (313 frames of 1024 samples, 128 bands): 8 MFLOP for the FFTs and 41 MFLOP for the mel
-bands as one matrix product, of which 97 % are zeros. On CPU the bands are therefore
+bands as one matrix product, of which 98 % are zeros. On CPU the bands are therefore
 summed in a few groups, each over its own bins.
 """
 
