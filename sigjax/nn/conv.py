@@ -3,7 +3,7 @@
 A depthwise convolution does little arithmetic for what it reads. XLA hands it to a
 library on GPU; on CPU it runs a plain loop that is an order of magnitude slower than
 memory allows. There it is written as a sum of shifted products, which XLA fuses into
-one pass, and its gradients likewise: see `depthwise`.
+one pass, and its gradients by hand: see `depthwise`.
 
 In training, batch norm updates its running variance with the batch's biased variance
 (Flax's convention; PyTorch's is n / (n - 1) times that).
@@ -16,6 +16,7 @@ from typing import Literal
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from sigjax.typing import Array, Float
 
@@ -25,6 +26,8 @@ Padding = tuple[tuple[int, int], tuple[int, int]]
 SAME = ((1, 1), (1, 1))  # of a 3x3 kernel, whatever the stride
 HE_INIT = nn.initializers.variance_scaling(2.0, "fan_in", "truncated_normal")
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
+# Of the sums of a kernel's gradient: 4 MiB, about a core's share of the cache.
+_SUMMED_VALUES = 2**20
 
 
 def precision(dtype: jnp.dtype) -> jax.lax.Precision | None:
@@ -134,20 +137,39 @@ _shifted.defvjp(_shifted_forward, _shifted_backward)
 
 
 def _kernel_gradient(gradient, x, kernel, stride, padding):
-    shape = kernel.shape[:2]
-    parts = _taps(_pad(x, padding), shape, gradient.shape[1:3], stride)
-    # All taps in one reduction, so that x and the gradient are read once; and first
-    # within each example, since one long float32 sum loses digits.
-    products = tuple((part * gradient).astype(jnp.float32) for part in parts)
-    zeros = (jnp.zeros((), jnp.float32),) * len(products)
-    sums = jax.lax.reduce(
-        products,
-        zeros,
-        lambda a, b: tuple(one + two for one, two in zip(a, b, strict=True)),
-        (1, 2),
-    )
-    total = jnp.stack(sums).sum(axis=1).reshape(kernel.shape)
-    return total.astype(kernel.dtype)
+    """Sums of what each tap met times the gradient there.
+
+    A sum over a whole map is one scalar loop per tap. So the loop over rows is written
+    out, and all taps' sums stay in the cache as arrays `[b, q, c]` until the end:
+    several times faster, and shorter sums lose fewer digits.
+    """
+    rows, columns = kernel.shape[:2]
+    batch, height, width, channels = gradient.shape
+    padded, span = _pad(x, padding), (width - 1) * stride + 1
+    most = _SUMMED_VALUES // (rows * columns * width * channels)
+    block = next((n for n in range(min(batch, most), 1, -1) if batch % n == 0), 1)
+
+    def add(step, sums):
+        first, row = step // height * block, step % height
+        here = jax.lax.dynamic_slice(
+            gradient, (first, row, 0, 0), (block, 1, width, channels)
+        )
+        here = here[:, 0].astype(jnp.float32)
+        met = jax.lax.dynamic_slice(
+            padded,
+            (first, row * stride, 0, 0),
+            (block, rows, padded.shape[2], channels),
+        ).astype(jnp.float32)
+        return tuple(
+            total + met[:, i, j : j + span : stride] * here
+            for total, (i, j) in zip(sums, np.ndindex(rows, columns), strict=True)
+        )
+
+    zeros = jnp.zeros((block, width, channels), jnp.float32)
+    steps = batch // block * height
+    sums = jax.lax.fori_loop(0, steps, add, (zeros,) * (rows * columns))
+    total = jnp.stack([each.sum(axis=(0, 1)) for each in sums])
+    return total.reshape(kernel.shape).astype(kernel.dtype)
 
 
 def _phases(taps: int, stride: int) -> list[list[tuple[int, int]]]:
