@@ -94,10 +94,14 @@ class SpectralBranchesConfig:
             if min(size) < _LEAST:
                 raise ValueError(
                     f"n_fft={n_fft}: {size[0]} frames of {size[1]} bins, but both must"
-                    f" be {_LEAST} at least: lengthen clip_s or widen f_min_hz..."
+                    f" be {_LEAST} at least: lengthen clip_s, widen the band from"
+                    " f_min_hz to f_max_hz, or take another n_fft"
                 )
         if self.spectrum and _spectrum_length(self.samples // 2 + 1) < 1:
-            raise ValueError(f"clip_s={self.clip_s} is too short for spectrum")
+            raise ValueError(
+                f"a clip of {self.samples} samples is too short for the branch on the"
+                " spectrum, which needs 70014: lengthen clip_s, or set spectrum=False"
+            )
 
     @property
     def samples(self) -> int:
