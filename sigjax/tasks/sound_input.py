@@ -52,7 +52,10 @@ def mix(
     """
     chosen_key, share_key, other_key = jax.random.split(key, 3)
     rows = (len(wave),)
-    share = jax.random.beta(share_key, alpha, alpha, rows)
+    if alpha == 1:  # uniform: no rejection sampling to compile and run
+        share = jax.random.uniform(share_key, rows)
+    else:
+        share = jax.random.beta(share_key, alpha, alpha, rows)
     share = jnp.where(jax.random.uniform(chosen_key, rows) < probability, share, 1.0)
     other = jax.random.permutation(other_key, len(wave))
     mixed = share[:, None] * wave + (1 - share[:, None]) * wave[other]
