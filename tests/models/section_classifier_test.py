@@ -109,7 +109,8 @@ def test_clips_do_not_see_each_other_and_dropout_spares_the_embedding():
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(4, 9, 8)), jnp.float32)
     variables = jax.tree.map(
-        lambda leaf: rng.uniform(0.1, 1, leaf.shape).astype(np.float32), shapes(TINY)
+        lambda leaf: jnp.asarray(rng.uniform(0.1, 1, leaf.shape), jnp.float32),
+        shapes(TINY),
     )
     applied = jax.jit(model.apply)
     one, other = applied(variables, x), applied(variables, x.at[1].set(9.0))
