@@ -9,14 +9,16 @@ flags (`--config.train.epochs=5`), an ablation of the config's `sweep()` is chos
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+import jax
 from absl import app, flags
 from etils import epath
 from ml_collections import ConfigDict, config_flags
 
 from launch import runtime
-from launch.systems import build_one
+from launch.systems import build_one, parts_of
 from sigjax.config import ConfigError
 from sigjax.data.store import StoreError
 from sigjax.train.checkpoint import CheckpointError
@@ -47,12 +49,19 @@ class System(Protocol):
     train: TrainConfig
     mesh: MeshConfig
 
-    def make_task(self) -> Any:
-        """The `sigjax.train.task.Task`, with sections checked against each other."""
+    def make_task(self, data: Any = None) -> Any:
+        """The `sigjax.train.task.Task`, with sections checked against each other.
+
+        Without data, classes and the like are made up: only sizes are of interest.
+        """
         ...
 
     def open_data(self, workdir: epath.Path) -> Any:
         """The `sigjax.train.task.Data`."""
+        ...
+
+    def given(self, task: Any, data: Any, workdir: epath.Path) -> Mapping[str, Any]:
+        """A part of the variables to start from; mostly `{}`."""
         ...
 
     def report(self, trainer: Trainer, task: Any, workdir: epath.Path) -> None:
@@ -76,18 +85,42 @@ def apply_sweep(config, config_file: str, index: int) -> None:
 
 def pretrain(
     config, workdir: epath.PathLike, profile: tuple[int, int] | None = None
-) -> System:
+) -> None:
     """Trains what `config` describes; everything lands in `workdir`.
+
+    A config with `parts` is trained part by part, each in a folder of its name.
 
     Raises:
       EXPECTED_ERRORS: With messages that say what to change.
       sigjax.train.preemption.Preempted: After SIGTERM, once the state is saved.
     """
-    system: System = build_one(config, "launch.pretrain")
-    task = system.make_task()
-    mesh = make_mesh(system.mesh)
+    parts = parts_of(config)
+    systems = {n: build_one(part, "launch.pretrain") for n, part in parts.items()}
+    for system in systems.values():
+        # Mistakes of a part show before another is trained.
+        system.make_task()
+        make_mesh(system.mesh)
     workdir = prepare_workdir(workdir)
-    data = system.open_data(workdir)
+    if config.get("parts"):
+        runtime.save_config(workdir, config)
+    for number, (name, system) in enumerate(systems.items(), start=1):
+        if name and jax.process_index() == 0:
+            print(f"part {number} of {len(parts)}: {name}", flush=True)
+        where = prepare_workdir(workdir / name) if name else workdir
+        _train(system, parts[name], where, workdir, profile)
+
+
+def _train(
+    system: System,
+    config: ConfigDict,
+    workdir: epath.Path,
+    data_folder: epath.Path,
+    profile: tuple[int, int] | None,
+) -> None:
+    mesh = make_mesh(system.mesh)
+    # Parts share the data that a config simulates.
+    data = system.open_data(data_folder)
+    task = system.make_task(data)
     runtime.save_config(workdir, config)
     trainer = Trainer(
         task,
@@ -98,10 +131,10 @@ def pretrain(
         rules=system.mesh.rules,
         workdir=workdir,
         seed=system.seed,
+        given=system.given(task, data, workdir),
     )
     trainer.run(profile)
     system.report(trainer, task, workdir)
-    return system
 
 
 def define_flags() -> None:

@@ -17,9 +17,11 @@ from sigjax.config import ConfigError, build
 if TYPE_CHECKING:
     from launch.har_probe import HarProbe
     from launch.har_wrist import HarWrist
+    from launch.sound_autoencoder import SoundAutoencoder
+    from launch.sound_sections import SoundSections
     from launch.wrist_mae import WristMae
 
-    System = WristMae | HarWrist | HarProbe
+    System = WristMae | HarWrist | HarProbe | SoundSections | SoundAutoencoder
 
 
 class Entry(NamedTuple):
@@ -38,6 +40,12 @@ SYSTEMS: Mapping[str, Entry] = {
     "wrist_mae": Entry("launch.wrist_mae", "WristMae", "launch.pretrain"),
     "har_wrist": Entry("launch.har_wrist", "HarWrist", "launch.finetune"),
     "har_probe": Entry("launch.har_probe", "HarProbe", "launch.probe"),
+    "sound_sections": Entry(
+        "launch.sound_sections", "SoundSections", "launch.pretrain"
+    ),
+    "sound_autoencoder": Entry(
+        "launch.sound_autoencoder", "SoundAutoencoder", "launch.pretrain"
+    ),
 }
 
 
@@ -55,6 +63,9 @@ def build_system(config: ml_collections.ConfigDict) -> "System":
       ConfigError: Naming the key that is unknown, missing or of the wrong type.
     """
     sections = config.to_dict()
+    parts = sections.pop("parts", None)
+    if parts:
+        raise ConfigError(f"{', '.join(parts)} are parts, each a run of its own")
     name = sections.pop("system", None)
     if name not in SYSTEMS:
         known = ", ".join(SYSTEMS)
@@ -80,6 +91,32 @@ def build_one(config: ml_collections.ConfigDict, command: str) -> Any:
             f" 'system' is {config.system!r}"
         )
     return build_system(config)
+
+
+def parts_of(
+    config: ml_collections.ConfigDict,
+) -> dict[str, ml_collections.ConfigDict]:
+    """The configs of a config with `parts`: one run each, by the folder's name.
+
+    `parts` holds by name what differs: `dict(fan=dict(data=dict(machines=("fan",))))`.
+    A config without is its own only part, `""`.
+
+    Raises:
+      ConfigError: Naming a key that the config does not have.
+    """
+    if not config.get("parts"):
+        return {"": config}
+    found = {}
+    for name, overrides in config.to_dict()["parts"].items():
+        part = ml_collections.ConfigDict(config.to_dict())
+        del part["parts"]
+        part.lock()
+        try:
+            part.update(overrides)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ConfigError(f"parts.{name}: {error}") from error
+        found[name] = part
+    return found
 
 
 def load_run(workdir: epath.PathLike) -> "tuple[System, dict[str, Any]]":

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import jax
 from etils import epath
@@ -31,8 +32,9 @@ class WristMae:
     train: TrainConfig
     mesh: MeshConfig
 
-    def make_task(self) -> MaskedModelling:
+    def make_task(self, data: WristData | None = None) -> MaskedModelling:
         """The task, with sections checked against each other."""
+        del data  # all that it needs is in the config
         if self.data.crop_s < self.task.window_s:
             raise ConfigError(
                 f"data.crop_s={self.data.crop_s} is shorter than one window,"
@@ -78,6 +80,11 @@ class WristMae:
             raise
         except ValueError as error:
             raise ConfigError(f"config section 'data': {error}") from error
+
+    def given(self, task, data: WristData, workdir: epath.Path) -> dict[str, Any]:
+        """Nothing: weights are drawn."""
+        del task, data, workdir
+        return {}
 
     def report(self, trainer, task: MaskedModelling, workdir: epath.Path) -> None:
         """Writes the last evaluation and the picture, and says what to do next."""

@@ -8,7 +8,7 @@ import ml_collections
 import pytest
 
 from launch.har_probe import HarProbe
-from launch.systems import build_system
+from launch.systems import build_system, parts_of
 from sigjax.config import ConfigError
 from sigjax.data.splits import person_split
 from sigjax.train import sharding
@@ -25,6 +25,8 @@ VARIANTS = {
     ),
     "mae_seconds": ("", "smoke"),
     "har_probe": ("", "smoke"),
+    "asd_sections": ("", "specific", "mobilenet", "branches", "demo", "smoke"),
+    "asd_autoencoder": ("", "demo", "smoke"),
 }
 
 
@@ -56,7 +58,13 @@ def test_config_builds_and_its_step_traces(path, variant, index):
     config.lock()
     if index is not None:
         config.update_from_flattened_dict(points(path)[index])
-    system = build_system(config)
+    systems = [build_system(part) for part in parts_of(config).values()]
+    assert_traces(systems[0])
+    for system in systems[1:]:  # they differ in values, hardly in shapes
+        system.make_task()
+
+
+def assert_traces(system):
     if isinstance(system, HarProbe):
         return  # a regression: nothing is traced
     task = system.make_task()
