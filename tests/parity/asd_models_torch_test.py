@@ -426,7 +426,7 @@ def test_spectrogram_branch():
     config = SpectralBranchesConfig(
         classes=0,
         rate_hz=1000,
-        clip_s=1.5,
+        clip_s=3.0,  # maps of several frames remain
         n_fft=(76,),
         spectrum=False,
         f_min_hz=25.0,
@@ -434,7 +434,7 @@ def test_spectrogram_branch():
     )
     network = Branches(stft76=SpectrogramBranch(76, 2, 39, 8))
     ours = SpectralBranches(config)
-    x = waves(5, 1500)
+    x = waves(5, 3000)
     variables = random_variables(ours, *x.shape)
     module = copied(network, variables)
     x64 = torch.tensor(np.array(x)).double()
