@@ -30,7 +30,9 @@ from launch import asd_submission, conclusion, finetune, runtime
 from launch.evaluate_pretraining import evaluate_pretraining
 from launch.evaluation import EvaluationError, evaluate
 from launch.har_wrist import HarWrist
-from launch.systems import command_of, load_run
+from launch.sound_autoencoder import SoundAutoencoder
+from launch.sound_sections import SoundSections
+from launch.systems import command_of, runs_of
 from launch.wrist_mae import WristMae
 from sigjax import export
 from sigjax.data.labelled import LabelledSet
@@ -71,8 +73,21 @@ def evaluate_run(
     Raises:
       EXPECTED_ERRORS: With messages that say what to change.
     """
-    system, _ = load_run(workdir)
     workdir = prepare_workdir(workdir)
+    runs = runs_of(workdir)
+    if all(isinstance(run.system, SoundSections | SoundAutoencoder) for run in runs):
+        from launch import sound_evaluation  # with it come back-ends
+
+        parts = [
+            sound_evaluation.Part(
+                system=run.system,
+                data=run.system.open_data(workdir),
+                workdir=run.workdir,
+            )
+            for run in runs
+        ]
+        return sound_evaluation.evaluate_sounds(parts, workdir / "eval")
+    system = runs[0].system
     if isinstance(system, WristMae):
         return evaluate_pretraining(system, workdir)
     if not isinstance(system, HarWrist):

@@ -133,3 +133,25 @@ def load_run(workdir: epath.PathLike) -> "tuple[System, dict[str, Any]]":
         )
     saved = json.loads(path.read_text())
     return build_system(ml_collections.ConfigDict(saved["config"])), saved
+
+
+class Run(NamedTuple):
+    """A trained run: its system and its folder."""
+
+    system: Any
+    workdir: epath.Path
+
+
+def runs_of(workdir: epath.PathLike) -> list[Run]:
+    """The runs in a folder: its own, or those of its parts.
+
+    Raises:
+      FileNotFoundError: If there is none, or a part has not been trained.
+    """
+    root = epath.Path(workdir)
+    path = root / "config.json"
+    if path.exists():
+        parts = json.loads(path.read_text())["config"].get("parts")
+        if parts:
+            return [Run(load_run(root / name)[0], root / name) for name in parts]
+    return [Run(load_run(root)[0], root)]

@@ -1,15 +1,21 @@
 """Machine sounds through launch.pretrain: parts, statistics, weights to start from."""
 
+import csv
 import json
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs import asd_autoencoder, asd_sections
+from launch import evaluate
 from launch.pretrain import pretrain
 from launch.systems import load_run, parts_of
 from sigjax.config import ConfigError
+from sigjax.evals import dcase, submission
+from sigjax.evals.ground_truth import read_truth
+from sigjax.evals.sound_results import SIDES, read_results
 from sigjax.train.checkpoint import latest_variables
 
 
@@ -96,19 +102,6 @@ def test_another_rate_is_refused(general, tmp_path):
         pretrain(config, tmp_path)
 
 
-def test_parts_are_runs_of_their_own(general, tmp_path):
-    config = asd_autoencoder.get_config("smoke")
-    config.mesh.data, config.train.steps = 1, 1
-    config.data.dataset, config.data.simulate = str(general / "sets"), None
-    pretrain(config, tmp_path)
-    for machine in ("fan", "valve"):
-        system, _ = load_run(tmp_path / machine)
-        assert system.data.machines == (machine,)
-        assert latest_variables(tmp_path / machine)[0] == 1
-    with pytest.raises(ConfigError, match="fan, valve are parts"):
-        load_run(tmp_path)
-
-
 def test_the_second_stage_has_table_7():
     parts = parts_of(asd_sections.get_config("specific"))
     assert list(parts) == list(asd_sections.MACHINES)
@@ -123,3 +116,72 @@ def test_a_part_with_an_unknown_key_is_named():
     config.parts = {"fan": {"data": {"machine": ("fan",)}}}
     with pytest.raises(ConfigError, match="parts.fan.*machine"):
         parts_of(config)
+
+
+# --- evaluation ---
+
+
+@pytest.fixture(scope="module")
+def evaluated(general):
+    """What launch.evaluate says of the classifier."""
+    return evaluate.evaluate_run(general)
+
+
+def test_an_evaluation_keeps_the_choice_apart_from_the_result(general, evaluated):
+    assert "chosen on development" in evaluated and "oracle" in evaluated
+    assert (general / "eval" / "choice.md").read_text().strip() in evaluated
+    results = {s: read_results(general / "eval" / s) for s in SIDES}
+    for side, found in results.items():
+        sections = {"development": {"00"}, "evaluation": {"03"}}[side]
+        assert set(found.clips.section) == sections
+        assert len(found.clips) == 2 * 2 * (3 + 3)  # machines, domains, clips
+        assert found.simulated and found.facts["data"] == "SIMULATED"
+    with (general / "eval" / "candidates.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 48 and "mahalanobis" in rows[0]
+    # The result's scores are the chosen candidate's.
+    found = results["evaluation"]
+    chosen = {
+        row["name"]: float(row[found.chosen[row["machine"]]])
+        for row in rows
+        if row["machine"] == "fan"
+    }
+    own = found.clips.machine == "fan"
+    for name, score in zip(found.clips.name[own], found.clips.score[own], strict=True):
+        assert chosen[name] == score
+
+
+def test_the_submission_scores_as_the_evaluation_does(general, evaluated):
+    truth = general / "simulated_sounds" / "ground_truth_data"
+    read = submission.read_submission(general / "eval" / "submission")
+    paired = submission.pair(read, read_truth(truth, 2021), 2021)
+    scores = dcase.score(paired, 2021)
+    ours = read_results(general / "eval" / "evaluation").score()
+    assert scores.mean()["mean"] == pytest.approx(ours.mean()["mean"], abs=1e-12)
+
+
+def test_parts_are_evaluated_together(general, tmp_path):
+    config = asd_autoencoder.get_config("smoke")
+    config.mesh.data, config.train.steps = 1, 1
+    config.data.dataset, config.data.simulate = str(general / "sets"), None
+    pretrain(config, tmp_path)
+    for machine in ("fan", "valve"):
+        assert load_run(tmp_path / machine)[0].data.machines == (machine,)
+    with pytest.raises(ConfigError, match="fan, valve are parts"):
+        load_run(tmp_path)
+    evaluate.evaluate_run(tmp_path)
+    found = read_results(tmp_path / "eval" / "evaluation")
+    assert set(found.clips.machine) == {"fan", "valve"}
+    with (tmp_path / "eval" / "candidates.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # The mean squared error of a clip, by the model itself.
+    system, _ = load_run(tmp_path / "fan")
+    data = system.open_data(tmp_path)
+    (number,) = [
+        i for i, c in enumerate(data.dataset.clips) if c.path.endswith(rows[0]["name"])
+        and c.machine == "fan"
+    ]  # fmt: skip
+    task = system.make_task(data)
+    wave = jnp.asarray(data.dataset.read(number)[None])
+    score = task.score(jax.device_put(latest_variables(tmp_path / "fan")[1]), wave)
+    assert float(rows[0]["mean squared error"]) == pytest.approx(float(score[0]))

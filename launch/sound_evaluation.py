@@ -1,0 +1,385 @@
+"""Scores the clips of trained sound models, chooses honestly, writes what follows."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import tqdm
+from etils import epath
+
+from launch.sound_autoencoder import SoundAutoencoder
+from launch.sound_sections import SoundSections
+from sigjax.data.machine_sound.names import UNKNOWN
+from sigjax.data.machine_sound.stream import SoundData
+from sigjax.evals import dcase, submission, thresholds
+from sigjax.evals.anomaly import selection
+from sigjax.evals.anomaly.backend import BackendError
+from sigjax.evals.anomaly.per_section import PerSection
+from sigjax.evals.anomaly.registry import configure, describe
+from sigjax.evals.sound_embedding import Embedded, embed, names_of
+from sigjax.evals.sound_results import SoundResults
+from sigjax.train.checkpoint import latest_variables
+from sigjax.train.writer import prepare_workdir, replace_file
+
+SoundSystem = SoundSections | SoundAutoencoder
+EXPECTED_ERRORS = (
+    BackendError,
+    dcase.DcaseError,
+    selection.SelectionError,
+    submission.SubmissionError,
+    thresholds.ThresholdError,
+)
+_SIDE_OF = {"dev": "development", "eval": "evaluation", "": "evaluation"}
+
+
+class Scored(NamedTuple):
+    """What one candidate says of one machine.
+
+    Attributes:
+      detector: Fitted on the training clips.
+      indices: Int64 `[n]`, numbers of the test clips.
+      score: Float64 `[n]`.
+      thresholds: By section.
+    """
+
+    detector: PerSection
+    indices: np.ndarray
+    score: np.ndarray
+    thresholds: Mapping[str, thresholds.Threshold]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """A trained model and the data it was trained on."""
+
+    system: SoundSystem
+    data: SoundData
+    workdir: epath.Path
+
+    @property
+    def machines(self) -> tuple[str, ...]:
+        """Those it was trained on."""
+        return tuple(dict.fromkeys(machine for machine, _ in self.data.classes))
+
+    def candidates(self) -> dict[str, Any]:
+        """Back-ends by a short name."""
+        found: dict[str, Any] = {}
+        for given in self.system.scoring.backends:
+            description = describe(configure(given))
+            name = description["name"]
+            if name == "one_number" and isinstance(self.system, SoundAutoencoder):
+                name = "mean squared error"
+            while name in found:
+                name += "'"
+            found[name] = given
+        return found
+
+
+def evaluate_sounds(parts: Sequence[Part], output: epath.Path) -> str:
+    """Scores all clips of the machines that runs were trained on.
+
+    `output` gets, for each side (development, evaluation) that has labelled clips,
+    `SIDE/scores.csv` and `results.json`; `candidates.csv`, every back-end's score of
+    every test clip; `choice.md`, what was chosen and how, beside the oracle; and
+    `submission/`, the files of the year's evaluator, where it is a year of DCASE.
+
+    Returns:
+      A table for the terminal.
+
+    Raises:
+      EXPECTED_ERRORS: With messages that say what to change.
+    """
+    output = prepare_workdir(output)
+    scored = {m: s for part in parts for m, s in _score(part).items()}
+    dataset = parts[0].data.dataset
+    clips = _by_candidate(scored, dataset)
+    _write_candidates(output / "candidates.csv", clips, dataset)
+    year = _year(clips, dataset)
+    choice, text = _choose(parts, scored, clips, year)
+    replace_file(output / "choice.md", f"{text}\n".encode())
+    lines = [text]
+    for side in ("development", "evaluation"):
+        found = _results(parts, scored, clips, choice, side, year)
+        if found is not None:
+            found.write(output / side)
+            lines.append(f"{side}: {output / side}")
+    written = _submit(scored, choice, dataset, year, output / "submission")
+    if written:
+        lines.append(f"submission: {output / 'submission'} ({len(written)} files)")
+    return "\n".join(lines)
+
+
+def _score(part: Part) -> dict[str, dict[str, Scored]]:
+    """By machine and candidate."""
+    system, data = part.system, part.data
+    task = system.make_task(data)
+    best = part.workdir / "best" if system.train.select else part.workdir
+    variables = latest_variables(best)[1]
+    candidates = part.candidates()
+    residuals = "selective_mahalanobis" in candidates
+    found: dict[str, dict[str, Scored]] = {}
+    for machine in part.machines:
+        sections = [s for m, s in data.classes if m == machine]
+        # Residuals of a whole machine do not fit in memory.
+        groups = [[s] for s in sections] if residuals else [sections]
+        pieces: dict[str, list[Scored]] = {name: [] for name in candidates}
+        for group in groups:
+            which: dict[str, Any] = dict(machine=machine, section=group)
+            train, test = (
+                embed(
+                    *(task, variables, data),
+                    side=side,
+                    residuals=residuals,
+                    progress=_bar(f"{machine} {' '.join(group)} {side}"),
+                    **which,
+                )
+                for side in ("train", "test")
+            )
+            for name, given in candidates.items():
+                pieces[name].append(_fit(given, system.scoring, train, test))
+        found[machine] = {name: _joined(each) for name, each in pieces.items()}
+    return found
+
+
+def _fit(given: Any, scoring: Any, train: Embedded, test: Embedded) -> Scored:
+    detector = PerSection(given, scope=scoring.scope).fit(train.bank)
+    score = detector.score(test.bank).score
+    held_out = detector.held_out(train.bank)
+    rate = thresholds.rate_of(scoring.false_alarms_per_day, scoring.hop_s)
+    limits = {}
+    for section in np.unique(train.bank.section).tolist():
+        own = held_out[np.asarray(train.bank.section) == section]
+        limits[section] = _threshold(own, rate)
+    return Scored(detector, test.indices, score, limits)
+
+
+def _threshold(score: np.ndarray, rate: float) -> thresholds.Threshold:
+    """Conformal, or where there are too few clips the plain quantile, and said."""
+    try:
+        return thresholds.conformal(score, rate)
+    except thresholds.ThresholdError as error:
+        found = thresholds.empirical(score, rate)
+        return dataclasses.replace(found, remark=str(error))
+
+
+def _joined(pieces: Sequence[Scored]) -> Scored:
+    """One machine, whose sections were fitted one by one."""
+    detector = pieces[0].detector
+    for piece in pieces[1:]:
+        detector.models |= piece.detector.models
+    limits = {k: v for piece in pieces for k, v in piece.thresholds.items()}
+    indices = np.concatenate([piece.indices for piece in pieces])
+    score = np.concatenate([piece.score for piece in pieces])
+    return Scored(detector, indices, score, limits)
+
+
+def _bar(title: str) -> Any:
+    def progress(segments: Any) -> Any:
+        return tqdm.tqdm(segments, desc=title, unit="batch", leave=False)
+
+    return progress
+
+
+def _by_candidate(
+    scored: Mapping[str, Mapping[str, Scored]], dataset: Any
+) -> dict[str, selection.ScoredClips]:
+    """Every candidate's scores of all machines' test clips.
+
+    A candidate that not all machines have is none.
+    """
+    first = next(iter(scored.values()))
+    names = [n for n in first if all(n in by for by in scored.values())]
+    found = {}
+    for name in names:
+        each = [by[name] for by in scored.values()]
+        indices = np.concatenate([one.indices for one in each])
+        clips = [dataset.clips[i] for i in indices]
+        found[name] = selection.ScoredClips(
+            clip=names_of(dataset, indices),
+            machine=np.array([c.machine for c in clips], np.str_),
+            section=np.array([c.section for c in clips], np.str_),
+            domain=np.array([c.domain for c in clips], np.str_),
+            label=np.array([c.label for c in clips], np.int64),
+            score=np.concatenate([one.score for one in each]),
+        )
+    return found
+
+
+def _write_candidates(
+    path: epath.Path, clips: Mapping[str, selection.ScoredClips], dataset: Any
+) -> None:
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["name", "machine", "section", "domain", "label", *clips])
+    first = next(iter(clips.values()))
+    scores = np.stack([c.score for c in clips.values()], axis=1)
+    columns = (first.clip, first.machine, first.section, first.domain, first.label)
+    for row, values in zip(zip(*columns, strict=True), scores.tolist(), strict=True):
+        rows.writerow([*row, *map(repr, values)])
+    replace_file(path, text.getvalue().encode())
+
+
+def _year(clips: Mapping[str, selection.ScoredClips], dataset: Any) -> int:
+    """The rule to score by: the set's, or for other data by whether it has domains."""
+    years = {clip.year for clip in dataset.clips} - {0}
+    if len(years) == 1:
+        return years.pop()
+    first = next(iter(clips.values()))
+    return 2022 if (first.domain != "").any() else 2020
+
+
+def _figure(year: int) -> selection.Figure:
+    """The official mean of a year's figures, of one machine's clips."""
+
+    def official(clips: selection.ScoredClips) -> float:
+        return dcase.score(_of_dcase(clips), year).mean()["mean"]
+
+    return official
+
+
+def _of_dcase(
+    clips: selection.ScoredClips, decision: np.ndarray | None = None
+) -> dcase.ClipScores:
+    return dcase.ClipScores(
+        machine=clips.machine,
+        section=clips.section,
+        domain=clips.domain,
+        label=clips.label,
+        score=clips.score,
+        decision=decision,
+        name=clips.clip,
+    )
+
+
+def _rows(
+    scored: Mapping[str, Mapping[str, Scored]], dataset: Any, side: str
+) -> np.ndarray:
+    """Bool `[n]` in the order of `_by_candidate`: labelled clips of a side."""
+    indices = np.concatenate(
+        [next(iter(by.values())).indices for by in scored.values()]
+    )
+    clips = [dataset.clips[i] for i in indices]
+    return np.array(
+        [c.label != UNKNOWN and _SIDE_OF[c.split] == side for c in clips], bool
+    )
+
+
+def _choose(
+    parts: Sequence[Part],
+    scored: Mapping[str, Mapping[str, Scored]],
+    clips: Mapping[str, selection.ScoredClips],
+    year: int,
+) -> tuple[dict[str, str], str]:
+    """The back-end of each machine, and how it was chosen, in words."""
+    dataset = parts[0].data.dataset
+    first = next(iter(clips))
+    given = dict.fromkeys(scored, first)
+    figures = {}
+    for side in ("development", "evaluation"):
+        rows = _rows(scored, dataset, side)
+        if rows.any():
+            figures[side] = selection.measure(
+                {name: c.take(rows) for name, c in clips.items()},
+                _figure(year),
+                side=side,
+                name=f"mean of the figures of {year}'s rule",
+            )
+    development = figures.get("development")
+    if development is None or set(development.value) < set(scored):
+        why = "there are no labelled development clips to choose by"
+        return (
+            given,
+            f"back-end {first} for all machines, the first that is named: {why}",
+        )
+    choice = selection.select(development)
+    if "evaluation" not in figures:
+        lines = [
+            f"{machine}: {name}, {100 * development.value[machine][name]:.2f} %"
+            for machine, name in choice.candidate.items()
+        ]
+        lines.append("chosen on the development clips, so these figures flatter")
+        return dict(choice.candidate), "\n".join(lines)
+    return dict(choice.candidate), selection.table(choice, figures["evaluation"])
+
+
+def _results(
+    parts: Sequence[Part],
+    scored: Mapping[str, Mapping[str, Scored]],
+    clips: Mapping[str, selection.ScoredClips],
+    choice: Mapping[str, str],
+    side: str,
+    year: int,
+) -> SoundResults | None:
+    """One side's labelled clips by the chosen back-ends; None if there are none."""
+    dataset = parts[0].data.dataset
+    rows = _rows(scored, dataset, side)
+    if not rows.any():
+        return None
+    any_of = next(iter(clips.values()))
+    score = np.stack([c.score for c in clips.values()], axis=1)
+    names = list(clips)
+    column = np.array([names.index(choice[str(m)]) for m in any_of.machine])
+    chosen = dataclasses.replace(
+        any_of, score=score[np.arange(len(column)), column]
+    ).take(rows)
+    indices = np.concatenate(
+        [next(iter(by.values())).indices for by in scored.values()]
+    )[rows]
+    limits = {
+        (machine, section): limit
+        for machine, by in scored.items()
+        for section, limit in by[choice[machine]].thresholds.items()
+    }
+    scoring = parts[0].system.scoring
+    simulated = dataset.simulated
+    return SoundResults(
+        clips=_of_dcase(chosen),
+        year=year,
+        chosen=choice,
+        thresholds=limits,
+        hop_s=scoring.hop_s,
+        attributes=[dict(dataset.clips[i].attributes) for i in indices],
+        side=[side] * len(indices),
+        facts={
+            "data set": dataset.name,
+            "fingerprint": dataset.fingerprint,
+            "run": ", ".join(part.workdir.name for part in parts),
+            "data": "SIMULATED" if simulated else "as given",
+        },
+        simulated=simulated,
+    )
+
+
+def _submit(
+    scored: Mapping[str, Mapping[str, Scored]],
+    choice: Mapping[str, str],
+    dataset: Any,
+    year: int,
+    folder: epath.Path,
+) -> list[str]:
+    """The evaluator's files of the evaluation clips, labelled or not."""
+    if year not in {clip.year for clip in dataset.clips}:
+        return []
+    columns: dict[str, list[Any]] = {
+        name: [] for name in ("machine", "section", "name", "score", "decision")
+    }
+    for machine, by in scored.items():
+        one = by[choice[machine]]
+        names = names_of(dataset, one.indices)
+        for row, i in enumerate(one.indices):
+            clip = dataset.clips[i]
+            if clip.split != "eval":
+                continue
+            limit = one.thresholds[clip.section]
+            columns["machine"].append(machine)
+            columns["section"].append(clip.section)
+            columns["name"].append(names[row])
+            columns["score"].append(one.score[row])
+            columns["decision"].append(int(limit.decide(one.score[row : row + 1])[0]))
+    if not columns["name"]:
+        return []
+    arrays = {name: np.array(values) for name, values in columns.items()}
+    return submission.write_submission(folder, year, **arrays)
