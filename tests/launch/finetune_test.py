@@ -249,7 +249,7 @@ MISTAKES = [
     ({"data.validation_fraction": 0.0}, "needs people to choose the step"),
     ({"encoder.views": 3}, "set both or neither"),
     ({"data.scheme": "Wiletts2018"}, "no label scheme 'Wiletts2018'; it has"),
-    ({"system": "wrist_mae"}, "unknown config key"),
+    ({"system": "wrist_mae"}, "this config is for python -m launch.pretrain"),
 ]
 
 
