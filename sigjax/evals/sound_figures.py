@@ -5,6 +5,7 @@ puts several side by side. No curve or class is told by its colour alone.
 """
 
 import dataclasses
+import functools
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -29,7 +30,7 @@ _KINDS = {
 _NORMAL, _ANOMALY, _LINE, _NOTE = "#56b4e9", "#b3470a", "#222222", "#b32d00"
 _WIDTH, _DPI = 4.7, 120  # Inches; letters of 9 points are 9 pixels on a phone.
 _GRID = np.linspace(0, 1, 1001)
-_BINS, _MOST_ROWS, _MOST_COLUMNS, _COLOURS = 28, 12, 160, 64
+_BINS, _MOST_ROWS, _MOST_COLUMNS = 28, 12, 160
 _HZ = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16000, 32000)
 
 
@@ -87,23 +88,13 @@ class SoundExample:
             hz = None if self.band_hz is None else np.asarray(self.band_hz)
             hop_s = float(self.hop_s or 1)
             return Spectrogram(np.asarray(self.log_mel), len(self.log_mel) * hop_s, hz)
-        from sigjax.signal import mel  # It imports JAX.
-
         wave = np.asarray(self.wave, np.float32)
-        config = mel.MelConfig(rate_hz=round(self.rate_hz))
-        made = np.asarray(mel.log_mel(wave, config))  # pyright: ignore[reportArgumentType]
-        duration_s = len(wave) / self.rate_hz
-        return Spectrogram(made, duration_s, mel.mel_frequencies(config))
+        band_hz, made = _log_mel(round(self.rate_hz))
+        return Spectrogram(np.asarray(made(wave)), len(wave) / self.rate_hz, band_hz)
 
 
 class Spectrogram(NamedTuple):
-    """A spectrogram and its axes.
-
-    Attributes:
-      value: `[t, f]` in dB.
-      duration_s: Of all frames.
-      band_hz: `[f]`, or None.
-    """
+    """`[t, f]` in dB, how long all frames last, and where bands peak, or None."""
 
     value: np.ndarray
     duration_s: float
@@ -118,12 +109,14 @@ class Roc(NamedTuple):
       label: For the legend.
       sections: Of each section, rising `(fpr, tpr)`.
       points: Of each section, `(fpr, tpr)` at its threshold; may be empty.
+      shaded: Whether its area is what the zoomed figure is of.
     """
 
     domain: str
     label: str
     sections: Sequence[tuple[np.ndarray, np.ndarray]]
     points: Sequence[tuple[float, float]]
+    shaded: bool = True
 
 
 class Panel(NamedTuple):
@@ -144,15 +137,27 @@ class Panel(NamedTuple):
     threshold: float | None
 
 
+@functools.lru_cache(maxsize=4)
+def _log_mel(rate_hz: int) -> tuple[np.ndarray, Callable]:
+    """Where the bands of the DCASE baselines peak, and what makes their spectrogram."""
+    import jax
+
+    from sigjax.signal import mel
+
+    config = mel.MelConfig(rate_hz=rate_hz)
+    made = jax.jit(functools.partial(mel.log_mel, config=config))
+    return mel.mel_frequencies(config), made
+
+
 def roc(curves: Sequence[Roc], *, zoom: bool, note: str = "") -> bytes:
     """ROC curves; the mean over sections is thick, each section thin.
 
     Args:
       curves: Of the domains.
       zoom: Draw the region of the pAUC alone.
-      note: Coloured, over the figure; such as `"SIMULATED data"`.
+      note: Over the figure, such as `"SIMULATED data"`; so in all of these.
     """
-    figure, axes = _figure(3.7, left=0.62, right=0.2)
+    figure, axes = _figure(3.7, left=0.78, right=0.26)
     edge = MAX_FPR if zoom else 1.0
     region = f"pAUC: up to {100 * MAX_FPR:g} % false alarms"
     if not zoom:
@@ -165,7 +170,7 @@ def roc(curves: Sequence[Roc], *, zoom: bool, note: str = "") -> bytes:
             for each in tall:
                 axes.plot(_GRID * edge, each, color=colour, lw=0.7, alpha=0.45, ls=dash)
         mean = np.mean(tall, axis=0)
-        if zoom:
+        if zoom and curve.shaded:
             axes.fill_between(_GRID * edge, 0, mean, color=colour, alpha=0.10, lw=0)
         axes.plot(_GRID * edge, mean, color=colour, lw=2.2, ls=dash, label=curve.label)
         if curve.points:
@@ -180,11 +185,10 @@ def roc(curves: Sequence[Roc], *, zoom: bool, note: str = "") -> bytes:
     axes.set_xlabel("false alarms: share of normal clips flagged")
     axes.set_ylabel("found: share of anomalies")
     axes.grid(color="#e3e3e3", lw=0.6)
-    axes.legend(
-        loc="lower right" if not zoom else "upper left", fontsize=8.5, framealpha=0.92
-    )
+    where = "upper left" if zoom else "lower right"
+    axes.legend(loc=where, fontsize=8.5, framealpha=0.92)
     what = "of the pAUC region" if zoom else "curves"
-    return _png(figure, f"ROC {what}", note)
+    return _png(figure, f"ROC {what}", note, 200)
 
 
 def _at(x: np.ndarray, fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
@@ -194,12 +198,7 @@ def _at(x: np.ndarray, fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
 
 
 def histograms(panels: Sequence[Panel], *, note: str = "") -> bytes:
-    """Scores by section (rows) and domain (columns), with the thresholds.
-
-    Args:
-      panels: Of the first `_MOST_ROWS` sections are drawn.
-      note: Coloured, over the figure.
-    """
+    """Scores by section (rows, the first 12) and domain (columns), with thresholds."""
     sections = list(dict.fromkeys(panel.section for panel in panels))[:_MOST_ROWS]
     domains = list(dict.fromkeys(panel.domain for panel in panels))
     height = 0.95 + max(1.25 * len(sections), 1.9)
@@ -227,9 +226,10 @@ def histograms(panels: Sequence[Panel], *, note: str = "") -> bytes:
             head += "; ends: beyond" if cut else ""
             axes.set_title(head, fontsize=8.5, loc="left", pad=3, parse_math=False)
     handles, labels = grid[0, 0].get_legend_handles_labels()
-    look = {"loc": "lower center", "ncols": 3, "fontsize": 8.5, "frameon": False}
-    figure.legend(handles, labels, bbox_to_anchor=(0.5, 0), **look)
-    return _png(figure, "Scores of clips, share of each kind", note)
+    figure.legend(
+        handles, labels, loc="lower center", ncols=3, fontsize=8.5, frameon=False
+    )
+    return _png(figure, "Scores of clips, share of each kind", note, 200)
 
 
 def _edges(panels: Sequence[Panel]) -> tuple[np.ndarray, bool]:
@@ -250,14 +250,16 @@ def _edges(panels: Sequence[Panel]) -> tuple[np.ndarray, bool]:
 
 def _histogram(axes: matplotlib.axes.Axes, panel: Panel, edges: np.ndarray) -> None:
     kinds = (
-        ("normal", panel.normal, _NORMAL, None, "stepfilled"),
-        ("anomaly", panel.anomaly, _ANOMALY, "////", "step"),
+        ("normal", panel.normal, _NORMAL, None),
+        ("anomaly", panel.anomaly, _ANOMALY, "////"),
     )
-    for name, values, colour, hatch, style in kinds:
+    for name, values, colour, hatch in kinds:
         inside = np.clip(values, edges[0], edges[-1])
         share = np.full(len(values), 100 / max(len(values), 1))
         axes.hist(
-            inside, edges, weights=share, histtype=style, color=colour, hatch=hatch,
+            inside, edges.tolist(), weights=share, color=colour, hatch=hatch, histtype=(
+                "step" if hatch else "stepfilled"
+            ),
             alpha=0.75 if hatch is None else 1, lw=1.4, label=name,
         )  # fmt: skip
     if panel.threshold is not None:
@@ -294,10 +296,10 @@ def spectrogram(
     shown: Spectrogram, *, limits: tuple[float, float], note: str = ""
 ) -> bytes:
     """A log-mel spectrogram; `limits` are of the colours in dB, see `levels`."""
-    figure, axes = _figure(2.3, left=0.62, right=0.8)
+    figure, axes = _figure(2.3, left=0.66, right=0.8)
     image = _image(axes, _pooled(shown.value, np.nanmean), shown, "magma", limits)
     figure.colorbar(image, cax=_bar(figure), label="dB")
-    return _png(figure, "Log-mel spectrogram", note)
+    return _png(figure, "Log-mel spectrogram", note, 64)
 
 
 def overlay(
@@ -313,22 +315,20 @@ def overlay(
     Args:
       shown: What was heard.
       where: `[t, f]`, over the same time and bands.
-      limits: Of the greys in dB.
-      map_limits: Of the colour; see `levels`.
-      note: Coloured, over the figure.
+      limits: Of the greys in dB; see `levels`.
+      map_limits: Of the colour.
+      note: Over the figure.
     """
-    figure, axes = _figure(2.3, left=0.62, right=0.8)
+    figure, axes = _figure(2.3, left=0.66, right=0.8)
     # Pale greys, or the colour over them would not be seen.
     greys = ["#ffffff", "#8a8a8a"]
     grey = matplotlib.colors.LinearSegmentedColormap.from_list("", greys)
     _image(axes, _pooled(shown.value, np.nanmean), shown, grey, limits)
-    shades = np.linspace(0, 1, 256)
-    red, green, blue = matplotlib.colors.to_rgb("#d40000")
-    colours = [(red, green, blue, min(0.95, 1.1 * shade)) for shade in shades]
+    colours = [(0.83, 0, 0, min(0.95, 1.1 * i / 255)) for i in range(256)]
     hot = matplotlib.colors.ListedColormap(colours)
     image = _image(axes, _pooled(where, np.nanmax), shown, hot, map_limits)
     figure.colorbar(image, cax=_bar(figure), label="anomaly", ticks=[])
-    return _png(figure, "Where it is anomalous", note)
+    return _png(figure, "Where it is anomalous", note, 64)
 
 
 def _pooled(value: np.ndarray, over: Callable[..., np.ndarray]) -> np.ndarray:
@@ -344,15 +344,10 @@ def _pooled(value: np.ndarray, over: Callable[..., np.ndarray]) -> np.ndarray:
 
 def _image(axes, value, shown: Spectrogram, colours, limits):
     image = axes.imshow(
-        value.T,
-        origin="lower",
-        aspect="auto",
+        value.T, origin="lower", aspect="auto", interpolation="none", cmap=colours,
         extent=(0, shown.duration_s, -0.5, shown.value.shape[1] - 0.5),
-        vmin=limits[0],
-        vmax=limits[1],
-        cmap=colours,
-        interpolation="none",
-    )
+        vmin=limits[0], vmax=limits[1],
+    )  # fmt: skip
     axes.set_xlabel("seconds")
     if shown.band_hz is None:
         axes.set_ylabel("mel band")
@@ -382,7 +377,7 @@ def _bar(figure: matplotlib.figure.Figure) -> matplotlib.axes.Axes:
     return figure.add_axes((inside.x1 + 0.02, inside.y0, 0.018, inside.height))
 
 
-def _png(figure: matplotlib.figure.Figure, title: str, note: str) -> bytes:
+def _png(figure: matplotlib.figure.Figure, title: str, note: str, few: int) -> bytes:
     figure.suptitle(title, x=0.01, ha="left", size=10, weight="bold", parse_math=False)
     if note:
         figure.text(
@@ -397,7 +392,7 @@ def _png(figure: matplotlib.figure.Figure, title: str, note: str) -> bytes:
     image = PIL.Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
     # A palette takes a third of the bytes, which pages of many spectrograms need.
     most = PIL.Image.Quantize.MAXCOVERAGE
-    few = image.quantize(_COLOURS, method=most, dither=PIL.Image.Dither.NONE)
+    image = image.quantize(few, method=most, dither=PIL.Image.Dither.NONE)
     buffer = io.BytesIO()
-    few.save(buffer, format="png", optimize=True)
+    image.save(buffer, format="png", optimize=True)
     return buffer.getvalue()

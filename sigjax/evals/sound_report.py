@@ -108,7 +108,8 @@ def _page(
     note = _NOTE if results.simulated else ""
     sides = [_side(results.of_side(side), bootstrap, note) for side in results.sides]
     machines = []
-    for name in sorted(set(results.clips.machine.tolist())):
+    names = dict.fromkeys(name for side in sides for name in side["machines"])
+    for name in names:
         own = [example for example in examples if example.machine == name]
         shown = own[:_MOST_EXAMPLES]
         machines.append({
@@ -135,6 +136,7 @@ def _page(
             r=results,
             rule="2022 to 2026" if rule_of(results.year) == 2022 else results.year,
             columns=_columns(results.year),
+            ids={name: f"machine-{i}" for i, name in enumerate(names, start=1)},
             sides=sides,
             machines=machines,
             written=datetime.datetime.now().astimezone(),
@@ -202,27 +204,29 @@ def _with_intervals(
 def _sections(
     scores: dcase.DcaseScores, machine: str, bootstrap: int
 ) -> list[dict[str, Any]]:
-    """A row for each section: clips, and figures with intervals by column."""
-    titles = {pair: name for name, pair in COLUMNS[rule_of(scores.year)].items()}
-    rows = []
-    for section in [s for m, s in scores.sections if m == machine]:
-        found = {}
-        for term, value in zip(scores.terms, scores.values, strict=True):
-            if term[:2] != (machine, section) or not term.official:
-                continue
-            interval = Interval(float(value), np.nan, np.nan)
-            if bootstrap and np.isfinite(value):
-                interval = detection_intervals.bootstrap(
-                    scores.clips.label[term.rows],
-                    scores.clips.score[term.rows],
-                    stratum=scores.clips.domain[term.rows],
-                    max_fpr=detection.MAX_FPR if term.metric == "pauc" else 1.0,
-                    resamples=bootstrap,
-                )
-            found[titles[term.metric, term.domain]] = interval
-        counts = scores.counts(machine, section)
-        rows.append({"section": section, "figures": found, "counts": counts})
-    return rows
+    """A row for each section and domain: the clips compared, AUC, pAUC, intervals."""
+    rows: dict[tuple[str, str], dict[str, Any]] = {}
+    for term, value in zip(scores.terms, scores.values, strict=True):
+        if term.machine != machine or not term.official:
+            continue
+        label = scores.clips.label[term.rows]
+        interval = Interval(float(value), np.nan, np.nan)
+        if bootstrap and np.isfinite(value):
+            interval = detection_intervals.bootstrap(
+                label,
+                scores.clips.score[term.rows],
+                stratum=scores.clips.domain[term.rows],
+                max_fpr=detection.MAX_FPR if term.metric == "pauc" else 1.0,
+                resamples=bootstrap,
+            )
+        row = rows.setdefault((term.section, term.domain), {
+            "section": term.section,
+            "domain": term.domain or "all clips",
+            "normal": int((label == 0).sum()),
+            "anomalous": int((label == 1).sum()),
+        })  # fmt: skip
+        row[term.metric] = interval
+    return list(rows.values())
 
 
 def _attributes(results: SoundResults, machine: str) -> dict[str, Any]:
@@ -324,6 +328,12 @@ def _pictures(
         found["roc"] = _inline(figures.roc(auc, zoom=False, note=note))
     if curves["pauc"]:
         pauc = list(curves["pauc"].values())
+        # Since 2022 the pAUC is of all clips; the domains differ there all the same.
+        pauc += [
+            curve._replace(label=domain, shaded=False)
+            for domain, curve in curves["auc"].items()
+            if domain not in curves["pauc"]
+        ]
         found["zoom"] = _inline(figures.roc(pauc, zoom=True, note=note))
     panels = []
     for section in [s for m, s in scores.sections if m == machine]:

@@ -119,7 +119,7 @@ class SoundResults:
 
     def of_side(self, side: str) -> "SoundResults":
         """The clips of one side alone."""
-        rows = np.flatnonzero(np.asarray(self.side) == side)
+        rows = np.flatnonzero(np.asarray(self.side) == side).tolist()
         columns = {}
         for field in dataclasses.fields(ClipScores):
             column = getattr(self.clips, field.name)
