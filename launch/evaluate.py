@@ -26,13 +26,13 @@ from typing import Any, cast
 from absl import app, flags
 from etils import epath
 
-from launch import asd_submission, conclusion, finetune, runtime
+from launch import asd_submission, conclusion, finetune, runtime, sound_evaluation
 from launch.evaluate_pretraining import evaluate_pretraining
 from launch.evaluation import EvaluationError, evaluate
 from launch.har_wrist import HarWrist
 from launch.sound_autoencoder import SoundAutoencoder
 from launch.sound_sections import SoundSections
-from launch.systems import command_of, runs_of
+from launch.systems import Run, command_of, runs_of
 from launch.wrist_mae import WristMae
 from sigjax import export
 from sigjax.data.labelled import LabelledSet
@@ -47,6 +47,7 @@ SIDES = ("test", "validation", "train", "unused")
 EXPECTED_ERRORS = (
     *finetune.EXPECTED_ERRORS,
     *asd_submission.EXPECTED_ERRORS,
+    *sound_evaluation.EXPECTED_ERRORS,
     EvaluationError,
     PredictionsError,
 )
@@ -76,17 +77,7 @@ def evaluate_run(
     workdir = prepare_workdir(workdir)
     runs = runs_of(workdir)
     if all(isinstance(run.system, SoundSections | SoundAutoencoder) for run in runs):
-        from launch import sound_evaluation  # with it come back-ends
-
-        parts = [
-            sound_evaluation.Part(
-                system=run.system,
-                data=run.system.open_data(workdir),
-                workdir=run.workdir,
-            )
-            for run in runs
-        ]
-        return sound_evaluation.evaluate_sounds(parts, workdir / "eval")
+        return _evaluate_sounds(runs, workdir)
     system = runs[0].system
     if isinstance(system, WristMae):
         return evaluate_pretraining(system, workdir)
@@ -126,6 +117,19 @@ def evaluate_run(
         allow_training_people=allow_training_people,
         **options,
     )
+
+
+def _evaluate_sounds(runs: Sequence[Run], workdir: epath.Path) -> str:
+    parts = [
+        sound_evaluation.Part(
+            # What a config simulates lies in the folder of all its parts.
+            system=run.system,
+            data=run.system.open_data(workdir),
+            workdir=run.workdir,
+        )
+        for run in runs
+    ]
+    return sound_evaluation.evaluate_sounds(parts, workdir / "eval")
 
 
 def evaluate_bundle(

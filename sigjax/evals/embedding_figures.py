@@ -89,20 +89,10 @@ def projections(
       ValueError: Shapes differ, values are not finite, or fewer than three rows have
         labels.
     """
-    embedding, label = np.asarray(embedding), np.asarray(label)
-    if embedding.ndim != 2 or label.shape != embedding.shape[:1]:
-        raise ValueError(f"embeddings {embedding.shape} and labels {label.shape}")
-    rows = balanced_rows(label, most, seed)
-    every = label if chosen_from is None else np.asarray(chosen_from)
+    every = label if chosen_from is None else chosen_from
+    every = np.asarray(every)
     labelled = int((every >= 0).sum())
-    if len(rows) < 3:
-        raise ValueError(
-            f"{labelled} of {len(every)} rows have labels, too few to draw"
-        )
-    x, shown = embedding[rows].astype(np.float32), label[rows]
-    broken = ~np.isfinite(x).all(axis=-1)
-    if broken.any():
-        raise ValueError(f"{broken.sum()} of {len(x)} embeddings are not finite")
+    x, shown = _drawn_rows(embedding, label, every, most, seed)
     flat, share = _pca(x)
     drawn = [
         (
@@ -129,13 +119,32 @@ def projections(
             axes.set_yticks([])
     _legend(figure, every, shown, classes)
     of = f"all {labelled:,} labelled windows"
-    if len(rows) < labelled:
-        of = f"{len(rows):,} of {labelled:,} labelled windows, rare classes first"
+    if len(x) < labelled:
+        of = f"{len(x):,} of {labelled:,} labelled windows, rare classes first"
     lines = [*textwrap.wrap(title, 66 * len(drawn)), of, *note.split("\n")]
     figure.suptitle("\n".join(filter(None, lines)), fontsize=11, parse_math=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     replace_file(epath.Path(path), buffer.getvalue())
+
+
+def _drawn_rows(
+    embedding: np.ndarray, label: np.ndarray, every: np.ndarray, most: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings and labels of the rows that are drawn; refuses what cannot be."""
+    embedding, label = np.asarray(embedding), np.asarray(label)
+    if embedding.ndim != 2 or label.shape != embedding.shape[:1]:
+        raise ValueError(f"embeddings {embedding.shape} and labels {label.shape}")
+    rows = balanced_rows(label, most, seed)
+    if len(rows) < 3:
+        raise ValueError(
+            f"{(every >= 0).sum()} of {len(every)} rows have labels, too few to draw"
+        )
+    x = embedding[rows].astype(np.float32)
+    broken = ~np.isfinite(x).all(axis=-1)
+    if broken.any():
+        raise ValueError(f"{broken.sum()} of {len(x)} embeddings are not finite")
+    return x, label[rows]
 
 
 def _pca(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
