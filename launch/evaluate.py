@@ -26,7 +26,14 @@ from typing import Any, cast
 from absl import app, flags
 from etils import epath
 
-from launch import asd_submission, conclusion, finetune, runtime, sound_evaluation
+from launch import (
+    asd_submission,
+    conclusion,
+    finetune,
+    runtime,
+    sound_evaluation,
+    sound_scoring,
+)
 from launch.evaluate_pretraining import evaluate_pretraining
 from launch.evaluation import EvaluationError, evaluate
 from launch.har_wrist import HarWrist
@@ -77,7 +84,7 @@ def evaluate_run(
     workdir = prepare_workdir(workdir)
     runs = runs_of(workdir)
     if all(isinstance(run.system, SoundSections | SoundAutoencoder) for run in runs):
-        return _evaluate_sounds(runs, workdir)
+        return _evaluate_sounds(runs, workdir, options.get("bootstrap", 1000))
     system = runs[0].system
     if isinstance(system, WristMae):
         return evaluate_pretraining(system, workdir)
@@ -119,9 +126,9 @@ def evaluate_run(
     )
 
 
-def _evaluate_sounds(runs: Sequence[Run], workdir: epath.Path) -> str:
+def _evaluate_sounds(runs: Sequence[Run], workdir: epath.Path, bootstrap: int) -> str:
     parts = [
-        sound_evaluation.Part(
+        sound_scoring.Part(
             # What a config simulates lies in the folder of all its parts.
             system=run.system,
             data=run.system.open_data(workdir),
@@ -129,7 +136,8 @@ def _evaluate_sounds(runs: Sequence[Run], workdir: epath.Path) -> str:
         )
         for run in runs
     ]
-    return sound_evaluation.evaluate_sounds(parts, workdir / "eval")
+    folder = workdir / "eval"
+    return sound_evaluation.evaluate_sounds(parts, folder, bootstrap=bootstrap)
 
 
 def evaluate_bundle(

@@ -4,27 +4,21 @@ import csv
 import dataclasses
 import io
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import tqdm
 from etils import epath
 
-from launch.sound_autoencoder import SoundAutoencoder
-from launch.sound_sections import SoundSections
+from launch.sound_scoring import Part, Scored, score_part
 from sigjax.data.machine_sound.names import UNKNOWN
-from sigjax.data.machine_sound.stream import SoundData
 from sigjax.evals import dcase, submission, thresholds
 from sigjax.evals.anomaly import selection
 from sigjax.evals.anomaly.backend import BackendError
-from sigjax.evals.anomaly.per_section import PerSection
-from sigjax.evals.anomaly.registry import configure, describe
-from sigjax.evals.sound_embedding import Embedded, embed, names_of
-from sigjax.evals.sound_results import SoundResults
-from sigjax.train.checkpoint import latest_variables
+from sigjax.evals.sound_embedding import names_of
+from sigjax.evals.sound_report import SoundExample, write_report
+from sigjax.evals.sound_results import SoundResults, choose_examples
 from sigjax.train.writer import prepare_workdir, replace_file
 
-SoundSystem = SoundSections | SoundAutoencoder
 EXPECTED_ERRORS = (
     BackendError,
     dcase.DcaseError,
@@ -35,56 +29,21 @@ EXPECTED_ERRORS = (
 _SIDE_OF = {"dev": "development", "eval": "evaluation", "": "evaluation"}
 
 
-class Scored(NamedTuple):
-    """What one candidate says of one machine.
-
-    Attributes:
-      detector: Fitted on the training clips.
-      indices: Int64 `[n]`, numbers of the test clips.
-      score: Float64 `[n]`.
-      thresholds: By section.
-    """
-
-    detector: PerSection
-    indices: np.ndarray
-    score: np.ndarray
-    thresholds: Mapping[str, thresholds.Threshold]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Part:
-    """A trained model and the data it was trained on."""
-
-    system: SoundSystem
-    data: SoundData
-    workdir: epath.Path
-
-    @property
-    def machines(self) -> tuple[str, ...]:
-        """Those it was trained on."""
-        return tuple(dict.fromkeys(machine for machine, _ in self.data.classes))
-
-    def candidates(self) -> dict[str, Any]:
-        """Back-ends by a short name."""
-        found: dict[str, Any] = {}
-        for given in self.system.scoring.backends:
-            description = describe(configure(given))
-            name = description["name"]
-            if name == "one_number" and isinstance(self.system, SoundAutoencoder):
-                name = "mean squared error"
-            while name in found:
-                name += "'"
-            found[name] = given
-        return found
-
-
-def evaluate_sounds(parts: Sequence[Part], output: epath.Path) -> str:
+def evaluate_sounds(
+    parts: Sequence[Part], output: epath.Path, *, bootstrap: int = 1000
+) -> str:
     """Scores all clips of the machines that runs were trained on.
 
     `output` gets, for each side (development, evaluation) that has labelled clips,
-    `SIDE/scores.csv` and `results.json`; `candidates.csv`, every back-end's score of
-    every test clip; `choice.md`, what was chosen and how, beside the oracle; and
-    `submission/`, the files of the year's evaluator, where it is a year of DCASE.
+    `SIDE/report.html`, `scores.csv` and `results.json`; `candidates.csv`, every
+    back-end's score of every test clip; `choice.md`, what was chosen and how, beside
+    the oracle; and `submission/`, the files of the year's evaluator, where it is a year
+    of DCASE.
+
+    Args:
+      parts: Of one data set.
+      output: Folder.
+      bootstrap: Resamples of clips for the page's intervals; 0 for none.
 
     Returns:
       A table for the terminal.
@@ -93,7 +52,7 @@ def evaluate_sounds(parts: Sequence[Part], output: epath.Path) -> str:
       EXPECTED_ERRORS: With messages that say what to change.
     """
     output = prepare_workdir(output)
-    scored = {m: s for part in parts for m, s in _score(part).items()}
+    scored = {m: s for part in parts for m, s in score_part(part).items()}
     dataset = parts[0].data.dataset
     clips = _by_candidate(scored, dataset)
     _write_candidates(output / "candidates.csv", clips, dataset)
@@ -104,83 +63,15 @@ def evaluate_sounds(parts: Sequence[Part], output: epath.Path) -> str:
     for side in ("development", "evaluation"):
         found = _results(parts, scored, clips, choice, side, year)
         if found is not None:
-            found.write(output / side)
-            lines.append(f"{side}: {output / side}")
+            examples = _examples(found, dataset)
+            page = write_report(
+                output / side, found, examples=examples, bootstrap=bootstrap
+            )
+            lines.append(f"{side}: {page}")
     written = _submit(scored, choice, dataset, year, output / "submission")
     if written:
         lines.append(f"submission: {output / 'submission'} ({len(written)} files)")
     return "\n".join(lines)
-
-
-def _score(part: Part) -> dict[str, dict[str, Scored]]:
-    """By machine and candidate."""
-    system, data = part.system, part.data
-    task = system.make_task(data)
-    best = part.workdir / "best" if system.train.select else part.workdir
-    variables = latest_variables(best)[1]
-    candidates = part.candidates()
-    residuals = "selective_mahalanobis" in candidates
-    found: dict[str, dict[str, Scored]] = {}
-    for machine in part.machines:
-        sections = [s for m, s in data.classes if m == machine]
-        # Residuals of a whole machine do not fit in memory.
-        groups = [[s] for s in sections] if residuals else [sections]
-        pieces: dict[str, list[Scored]] = {name: [] for name in candidates}
-        for group in groups:
-            which: dict[str, Any] = dict(machine=machine, section=group)
-            train, test = (
-                embed(
-                    *(task, variables, data),
-                    side=side,
-                    residuals=residuals,
-                    progress=_bar(f"{machine} {' '.join(group)} {side}"),
-                    **which,
-                )
-                for side in ("train", "test")
-            )
-            for name, given in candidates.items():
-                pieces[name].append(_fit(given, system.scoring, train, test))
-        found[machine] = {name: _joined(each) for name, each in pieces.items()}
-    return found
-
-
-def _fit(given: Any, scoring: Any, train: Embedded, test: Embedded) -> Scored:
-    detector = PerSection(given, scope=scoring.scope).fit(train.bank)
-    score = detector.score(test.bank).score
-    held_out = detector.held_out(train.bank)
-    rate = thresholds.rate_of(scoring.false_alarms_per_day, scoring.hop_s)
-    limits = {}
-    for section in np.unique(train.bank.section).tolist():
-        own = held_out[np.asarray(train.bank.section) == section]
-        limits[section] = _threshold(own, rate)
-    return Scored(detector, test.indices, score, limits)
-
-
-def _threshold(score: np.ndarray, rate: float) -> thresholds.Threshold:
-    """Conformal, or where there are too few clips the plain quantile, and said."""
-    try:
-        return thresholds.conformal(score, rate)
-    except thresholds.ThresholdError as error:
-        found = thresholds.empirical(score, rate)
-        return dataclasses.replace(found, remark=str(error))
-
-
-def _joined(pieces: Sequence[Scored]) -> Scored:
-    """One machine, whose sections were fitted one by one."""
-    detector = pieces[0].detector
-    for piece in pieces[1:]:
-        detector.models |= piece.detector.models
-    limits = {k: v for piece in pieces for k, v in piece.thresholds.items()}
-    indices = np.concatenate([piece.indices for piece in pieces])
-    score = np.concatenate([piece.score for piece in pieces])
-    return Scored(detector, indices, score, limits)
-
-
-def _bar(title: str) -> Any:
-    def progress(segments: Any) -> Any:
-        return tqdm.tqdm(segments, desc=title, unit="batch", leave=False)
-
-    return progress
 
 
 def _by_candidate(
@@ -351,6 +242,36 @@ def _results(
         },
         simulated=simulated,
     )
+
+
+def _examples(results: SoundResults, dataset: Any) -> list[SoundExample]:
+    """Clips to look at: hits, misses, false alarms, of each machine one a kind."""
+    numbers = {
+        (dataset.clips[i].machine, str(name)): i
+        for i, name in enumerate(names_of(dataset, np.arange(len(dataset))))
+        if dataset.clips[i].side == "test"
+    }
+    clips, found = results.clips, []
+    named = np.asarray(clips.name)
+    for machine in np.unique(clips.machine).tolist():
+        for row, title in choose_examples(results, machine):
+            section = str(clips.section[row])
+            wave = dataset.read(numbers[machine, str(named[row])])
+            found.append(
+                SoundExample(
+                    name=str(named[row]),
+                    machine=machine,
+                    section=section,
+                    domain=str(clips.domain[row]),
+                    label=int(clips.label[row]),
+                    score=float(clips.score[row]),
+                    threshold=results.thresholds[machine, section].value,
+                    rate_hz=dataset.rate_hz,
+                    wave=wave.astype(np.float32) / 32768,
+                    title=title,
+                )
+            )
+    return found
 
 
 def _submit(

@@ -124,7 +124,7 @@ def test_a_part_with_an_unknown_key_is_named():
 @pytest.fixture(scope="module")
 def evaluated(general):
     """What launch.evaluate says of the classifier."""
-    return evaluate.evaluate_run(general)
+    return evaluate.evaluate_run(general, bootstrap=10)
 
 
 def test_an_evaluation_keeps_the_choice_apart_from_the_result(general, evaluated):
@@ -135,6 +135,8 @@ def test_an_evaluation_keeps_the_choice_apart_from_the_result(general, evaluated
         sections = {"development": {"00"}, "evaluation": {"03"}}[side]
         assert set(found.clips.section) == sections
         assert len(found.clips) == 2 * 2 * (3 + 3)  # machines, domains, clips
+        page = (general / "eval" / side / "report.html").read_text()
+        assert "SIMULATED" in page and "valve" in page
         assert found.simulated and found.facts["data"] == "SIMULATED"
     with (general / "eval" / "candidates.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -169,7 +171,7 @@ def test_parts_are_evaluated_together(general, tmp_path):
         assert load_run(tmp_path / machine)[0].data.machines == (machine,)
     with pytest.raises(ConfigError, match="fan, valve are parts"):
         load_run(tmp_path)
-    evaluate.evaluate_run(tmp_path)
+    evaluate.evaluate_run(tmp_path, bootstrap=0)
     found = read_results(tmp_path / "eval" / "evaluation")
     assert set(found.clips.machine) == {"fan", "valve"}
     with (tmp_path / "eval" / "candidates.csv").open() as file:

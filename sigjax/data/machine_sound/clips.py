@@ -277,7 +277,8 @@ def label_in(word: str) -> int | None:
 def write_attributes(attributes: Mapping[str, str]) -> str:
     """As `vel=21;loc=B`, or as JSON where that would be ambiguous."""
     plain = ";".join(f"{name}={value}" for name, value in attributes.items())
-    return plain if _read_plain(plain) == dict(attributes) else json.dumps(attributes)
+    ambiguous = plain.startswith("{") or _read_plain(plain) != dict(attributes)
+    return json.dumps(dict(attributes)) if ambiguous else plain
 
 
 def read_attributes(text: str) -> dict[str, str]:
