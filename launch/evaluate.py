@@ -13,10 +13,13 @@ Anyone's DCASE Task 2 submission, by the rule of its year:
 A run of launch.pretrain: losses of held-out people and the reconstruction picture:
   python -m launch.evaluate --workdir=runs/demo
 
-Windows do not overlap, and every label counts once. Balanced accuracy, Cohen's kappa
-and macro-F1 come with intervals over people. `RUN/eval/SIDE` (or `--output`) gets
-metrics.json, confusion.csv and .png, per_person.csv and .png, predictions.parquet (a
-row per label window) and embeddings.png (PCA and UMAP).
+A run of section classifiers or autoencoders of machine sounds, or of all its parts:
+  python -m launch.evaluate --workdir=runs/asd
+
+Of people: windows do not overlap, and every label counts once. Balanced accuracy,
+Cohen's kappa and macro-F1 come with intervals over people. `RUN/eval/SIDE` (or
+`--output`) gets metrics.json, confusion.csv and .png, per_person.csv and .png,
+predictions.parquet (a row per label window) and embeddings.png (PCA and UMAP).
 """
 
 import sys
@@ -84,6 +87,11 @@ def evaluate_run(
     workdir = prepare_workdir(workdir)
     runs = runs_of(workdir)
     if all(isinstance(run.system, SoundSections | SoundAutoencoder) for run in runs):
+        if side != "test":
+            raise EvaluationError(
+                f"--side={side} is of people; of machine sounds both sides, development"
+                " and evaluation, are always scored"
+            )
         return _evaluate_sounds(runs, workdir, options.get("bootstrap", 1000))
     system = runs[0].system
     if isinstance(system, WristMae):

@@ -121,10 +121,14 @@ def _bank(data: SoundData, indices: np.ndarray, columns: dict[str, Any]) -> Bank
 
 
 def names_of(dataset: SoundSet, indices: np.ndarray) -> np.ndarray:
-    """File names of clips, text `[n]`; of a stretch of a file with where it begins."""
+    """Names of clips, text `[n]`: of a year of DCASE those of the files.
+
+    Elsewhere two folders may hold files of one name, so it is the path; of a stretch of
+    a file also where it begins.
+    """
     found = []
     for i in indices:
         clip = dataset.clips[i]
-        name = clip.path.rsplit("/", 1)[-1]
+        name = clip.path.rsplit("/", 1)[-1] if clip.year else clip.path
         found.append(f"{name}@{clip.start_s:g}" if clip.start_s else name)
     return np.array(found, np.str_)

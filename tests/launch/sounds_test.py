@@ -10,6 +10,7 @@ import pytest
 
 from configs import asd_autoencoder, asd_sections
 from launch import evaluate
+from launch.evaluation import EvaluationError
 from launch.pretrain import pretrain
 from launch.systems import load_run, parts_of
 from sigjax.config import ConfigError
@@ -125,6 +126,11 @@ def test_a_part_with_an_unknown_key_is_named():
 def evaluated(general):
     """What launch.evaluate says of the classifier."""
     return evaluate.evaluate_run(general, bootstrap=10)
+
+
+def test_sides_of_people_are_none_of_sounds(general):
+    with pytest.raises(EvaluationError, match="--side=train is of people"):
+        evaluate.evaluate_run(general, "train")
 
 
 def test_an_evaluation_keeps_the_choice_apart_from_the_result(general, evaluated):
