@@ -37,7 +37,7 @@ _OURS = {"mean squared error": "mse", "selective_mahalanobis": "selective_mahala
 
 def config_of(args: Any, machine: str, seed: int) -> Any:
     """The recipe, on simulated sounds of one machine."""
-    c = asd_autoencoder.get_config()
+    c: Any = asd_autoencoder.get_config()
     c.seed = c.data.seed = seed
     c.data.simulate = dict(
         machines=(machine,),

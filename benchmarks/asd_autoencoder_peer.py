@@ -10,6 +10,7 @@ import argparse
 import pathlib
 import re
 import time
+from typing import Any
 
 import librosa
 import numpy as np
@@ -100,7 +101,7 @@ def main() -> None:
     model = train(x, args.epochs)
     seconds = time.perf_counter() - began
     count = sum(p.numel() for p in model.parameters())
-    found = score(model, train_files, test_files)
+    found: dict[str, Any] = {**score(model, train_files, test_files)}
     names = [path.name for path in test_files]
     np.savez(args.output, name=names, seconds=seconds, parameters=count, **found)
 
