@@ -2,26 +2,30 @@ r"""Repeats the tables and figures of papers: one command each.
 
     python -m launch.reproduce --list
     python -m launch.reproduce --paper=000 --table=1
+    python -m launch.reproduce --paper=001 --table=7
 
-A table is a sweep over one config for pretraining and one for finetuning
-(configs/papers/p000.py). Without data it runs on SIMULATED recordings, at small scale,
-and says so; with your own, or with the paper's:
+A table is a sweep over configs (configs/papers/p000.py, p001.py). Without data it runs
+on SIMULATED recordings, at small scale, and says so; with your own, or with a paper's:
 
     python -m launch.reproduce --paper=000 --table=1 --workdir=runs/paper000 \
         --unlabelled=STORE --labelled=sets/capture24 --scale=paper
 
-STORE comes from `launch.prepare --preset=paper`, the set from `launch.build_dataset`.
-Every pretraining and finetuning is a cell, WORKDIR/cells/KEY, run once and shared by
-all rows and tables that need it. Stop the command when you like: it goes on where it
-was, within a cell too. Start it again on as many hosts as share WORKDIR, or with
+    python -m launch.reproduce --paper=001 --table=2,3,4,5,6,7 --workdir=runs/paper001 \
+        --sounds=sets/dcase2021 --scale=paper
+
+STORE comes from `launch.prepare --preset=paper`, labelled sets from
+`launch.build_dataset`, sets of machine sounds from `launch.build_sounds`. Every
+training and every evaluation is a cell, WORKDIR/cells/KEY, run once and shared by all
+rows and tables that need it. Stop the command when you like: it goes on where it was,
+within a cell too. Start it again on as many hosts as share WORKDIR, or with
 --processes=N, one for each accelerator: each takes the next free cell. WORKDIR/tables
 has every table as Markdown, CSV and JSON, WORKDIR/figures the figures.
 
-The paper chooses epochs on the people whom it reports. --protocol=paper does so too;
-the default, held_out, reports people whom no choice has seen.
+Paper 000 chooses epochs on the people whom it reports, paper 001 scores, high-pass and
+loss on the sections that it reports. --protocol=paper does so too; the defaults,
+held_out and honest, report what no choice has seen.
 """
 
-import dataclasses
 import os
 import pathlib
 import shlex
@@ -35,20 +39,23 @@ from absl import app, flags
 from etils import epath
 
 from launch import runtime
-from launch.reproduction import cells, claims, costs, data, pictures, scores, sheets
-from launch.reproduction import tables as output
+from launch.reproduction import cells, claims, costs, papers
 from launch.reproduction.runner import Cells, Outcome
 from sigjax.config import ConfigError
 from sigjax.data.datasets.builder import DatasetError
 from sigjax.data.store import StoreError
+from sigjax.evals.anomaly.selection import SelectionError
+from sigjax.evals.dcase_years import DcaseError
 from sigjax.train.writer import WorkdirError
 
 EXPECTED_ERRORS = (
     claims.ClaimError,
     ConfigError,
     DatasetError,
+    DcaseError,
     FileExistsError,
     FileNotFoundError,
+    SelectionError,
     StoreError,
     WorkdirError,
 )
@@ -67,24 +74,19 @@ def define_flags() -> None:
     flags.DEFINE_string(
         "scale",
         "",
-        "How large: see --list. By default the paper's if both --unlabelled and"
-        " --labelled are given, else small.",
+        "How large: see --list. By default the paper's if all its data are given, else"
+        " the first that can be simulated.",
     )
-    flags.DEFINE_string("protocol", "", "Who chooses the step: held_out or paper.")
-    flags.DEFINE_string(
-        "unlabelled", "", "Prepared store; {fold} in it is the fold's name."
-    )
-    flags.DEFINE_string("labelled", "", "Labelled set.")
-    flags.DEFINE_string("harnet", "", "Bundle of launch.convert with HARNet10.")
+    flags.DEFINE_string("protocol", "", "Who chooses and who is reported: see --list.")
     flags.DEFINE_integer("seeds", None, "Repeats, instead of the table's own.", 1)
-    flags.DEFINE_list("pretrain", [], "Overrides for every pretraining: KEY=VALUE,...")
-    flags.DEFINE_list("finetune", [], "Overrides for every finetuning: KEY=VALUE,...")
+    for name in papers.STUDIES:
+        papers.study_named(name).define_flags()
     flags.DEFINE_integer("processes", 1, "Processes, one for each accelerator.", 1)
     flags.DEFINE_integer("worker", 0, "Set by --processes: run cells, show no table.")
     flags.DEFINE_bool("dry_run", False, "Show the cells and run none.")
 
 
-def wanted(paper: sheets.Paper) -> list[sheets.Sheet]:
+def wanted(paper: Any) -> list[Any]:
     """The tables and figures that the flags name.
 
     Raises:
@@ -96,21 +98,38 @@ def wanted(paper: sheets.Paper) -> list[sheets.Sheet]:
     if not keys:
         known = ", ".join(sheet.key for sheet in paper.sheets)
         raise ConfigError(
-            f"paper {paper.key}: say what to repeat, such as --table=1; there are"
-            f" {known} (--list shows them)"
+            f"paper {paper.key}: say what to repeat, such as --table={_first(paper)};"
+            f" there are {known} (--list shows them)"
         )
     return [paper.sheet(key) for key in keys]
 
 
-def scale_of(paper: sheets.Paper) -> sheets.Scale:
+def _first(paper: Any) -> str:
+    keys = [s.key for s in paper.sheets if s.key.startswith("table")]
+    return keys[0].removeprefix("table") if keys else "1"
+
+
+def scale_of(paper: Any, study: papers.Study) -> Any:
     """The scale that `--scale` names, or that the given data allow."""
     given = flags.FLAGS
     if given.scale:
         return paper.scale(given.scale)
-    if given.unlabelled and given.labelled:
+    if study.has_data(given):
         return paper.scales[0]
     simulated = [scale for scale in paper.scales if scale.simulated is not None]
     return (simulated or paper.scales)[0]
+
+
+def refuse_flags_of_others(paper: Any, study_name: str) -> None:
+    """Raises ConfigError if a flag is given that this paper's study does not know."""
+    own = papers.study_named(study_name).own_flags
+    others = {f for n in papers.STUDIES for f in papers.study_named(n).own_flags}
+    for flag in sorted(others - {*own}):
+        if flags.FLAGS[flag].value:
+            raise ConfigError(
+                f"--{flag} is not for paper {paper.key}, which takes"
+                f" {', '.join(f'--{f}' for f in own)}"
+            )
 
 
 class Session:
@@ -119,52 +138,26 @@ class Session:
     def __init__(self, say=print):
         """Opens the data, or simulates them, and lays out the sheets."""
         given = flags.FLAGS
-        self.paper = sheets.load(given.paper)
+        self.paper = papers.load(given.paper)
+        name, self.study = papers.study_of(given.paper)
         self.sheets = wanted(self.paper)
-        self.scale = scale_of(self.paper)
+        self.scale = scale_of(self.paper, self.study)
         self.protocol = self.paper.protocol(given.protocol)
+        refuse_flags_of_others(self.paper, name)
         default = f"runs/reproduce-{self.paper.key}"
         self.workdir = epath.Path(given.workdir or default).expanduser().resolve()
         self.workdir.mkdir(parents=True, exist_ok=True)
-        self.given = cells.Given(
-            harnet=data.of_bundle(given.harnet) if given.harnet else cells.NOTHING,
-            seeds=given.seeds,
-            pretrain=data.overrides(given.pretrain),
-            finetune=data.overrides(given.finetune),
-        )
-        self._lay_out()  # Mistakes are told before minutes of simulation.
-        self.unlabelled, self.labelled = self._open(say)
-        self.people = data.write_people(self.workdir, self.labelled)
-        self.given = dataclasses.replace(
-            self.given,
-            unlabelled={fold: facts.source for fold, facts in self.unlabelled.items()},
-            labelled=self.labelled.source,
-        )
-        self.plans = self._lay_out()
+        before = self.study.given(given)
+        self._lay_out(before)  # Mistakes are told before minutes of simulation.
+        asked = papers.Asked(given, self.workdir, self.scale, self.sheets, before)
+        self.opened = self.study.open(asked, say)
+        self.plans = self._lay_out(self.opened.given)
 
-    def _lay_out(self) -> list[cells.Plan]:
+    def _lay_out(self, given: Any) -> list[Any]:
+        make = self.study.make_plan
         return [
-            cells.make_plan(self.paper, sheet, self.scale, self.protocol, self.given)
-            for sheet in self.sheets
+            make(self.paper, s, self.scale, self.protocol, given) for s in self.sheets
         ]
-
-    def _open(self, say) -> tuple[dict[str, data.Facts], data.Facts]:
-        given = flags.FLAGS
-        unlabelled, labelled = given.unlabelled, given.labelled
-        if not (unlabelled and labelled):
-            if self.scale.simulated is None:
-                raise ConfigError(
-                    f"--scale={self.scale.key} needs --unlabelled=STORE"
-                    " (launch.prepare) and --labelled=SET (launch.build_dataset);"
-                    " without data, try --scale=small"
-                )
-            store, made = data.simulate(self.workdir, self.scale.simulated, say)
-            unlabelled, labelled = unlabelled or store, labelled or made
-        folds = {""}
-        if "{fold}" in unlabelled:
-            folds = {fold for sheet in self.sheets for fold in sheet.folds} or {""}
-        stores = {f: data.of_store(unlabelled.replace("{fold}", f)) for f in folds}
-        return dict(sorted(stores.items())), data.of_set(labelled)
 
     @property
     def cells(self) -> dict[str, cells.Cell]:
@@ -174,16 +167,9 @@ class Session:
             found |= {k: cell for k, cell in plan.cells.items() if k not in found}
         return found
 
-    @property
-    def simulated(self) -> bool:
-        """Whether any of the data are simulated."""
-        every = [*self.unlabelled.values(), self.labelled]
-        return any(facts.simulated for facts in every)
-
     def header(self, outcomes: Mapping[str, Outcome]) -> dict[str, Any]:
         """What every table says of its data and making."""
         results = [o.result for o in outcomes.values() if o.result]
-        overrides = {**self.given.pretrain, **self.given.finetune}
         return {
             "paper": self.paper.key,
             "paper_title": f"Paper {self.paper.key}: {self.paper.title}",
@@ -192,11 +178,9 @@ class Session:
             "scale": f"{self.scale.key} ({self.scale.says})",
             "protocol_key": self.protocol.key,
             "protocol": f"{self.protocol.key} ({self.protocol.says})",
-            "unlabelled": [facts.line() for facts in self.unlabelled.values()],
-            "labelled": self.labelled.line(),
-            "labelled_name": self.labelled.name,
-            "simulated": self.simulated,
-            "overrides": ", ".join(f"{k}={v!r}" for k, v in overrides.items()),
+            "simulated": self.opened.simulated,
+            "overrides": "",
+            **self.opened.header,
             "command": command(),
             "made_with": made_with(results),
         }
@@ -223,10 +207,7 @@ def made_with(results: Sequence[Mapping[str, Any]]) -> str:
 
 def run(session: Session, say=print) -> Mapping[str, Outcome]:
     """Runs the session's cells in this process, beside others on the same folder."""
-    # Only here: the process that starts others must not take an accelerator.
-    from launch.reproduction.work import Work
-
-    work = Work(session.workdir, {"people": session.people})
+    work = session.study.work(session.workdir, session.opened)
     return Cells(session.workdir, session.cells).run(work, say)
 
 
@@ -282,16 +263,12 @@ def show(session: Session, outcomes: Mapping[str, Outcome]) -> bool:
     whole = True
     header = session.header(outcomes)
     for plan in session.plans:
-        rows = scores.of_rows(plan, outcomes, session.workdir)
-        table = output.content(plan, rows, scores.differences(plan, rows), header)
-        table["correlations"] = pictures.correlations(plan, rows)
-        output.write(session.workdir / "tables", table)
-        print(f"\n{output.as_text(table)}")
-        for path in pictures.draw(plan, rows, table, session.workdir):
+        shown = session.study.show(plan, outcomes, session.workdir, header)
+        print(f"\n{shown.text}")
+        for path in shown.figures:
             print(f"figure: {path}")
         print(f"table: {session.workdir}/tables/{plan.sheet.key}.md, .csv, .json")
-        failed = [row.failed for row in rows if row.failed]
-        whole = whole and len(failed) == len(plan.not_run)
+        whole = whole and not shown.failed
     return whole
 
 
@@ -313,7 +290,7 @@ def reproduce() -> bool:
     session = Session(say if not worker else lambda text: None)
     if not worker:
         counted = costs.counts(session.cells.values())
-        cost = costs.line(session.scale, counted)
+        cost = costs.line(session.study.nouns, session.scale, counted)
         say(f"paper {session.paper.key}, scale {session.scale.key}: {cost}")
         say(f"in {session.workdir}")
     if given.dry_run:

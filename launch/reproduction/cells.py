@@ -1,8 +1,9 @@
-"""A sheet's work in cells, each run once: a pretraining, or a finetuning.
+"""A sheet's work in cells, each run once: such as a pretraining, or a finetuning.
 
 A cell is known by what decides its result: the resolved config, the data's
 fingerprints, and the cell or weights it starts from. Rows and tables that need the same
-share it; where things lie is no part of it.
+share it; where things lie is no part of it. Which cells a sheet needs is its study's:
+here of those that pretrain and finetune.
 """
 
 import dataclasses
@@ -11,7 +12,7 @@ import hashlib
 import importlib
 import json
 from collections.abc import Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import ml_collections
 
@@ -54,10 +55,12 @@ NOTHING = Source()
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Cell:
-    """One run.
+    """One run. A study whose cells are others has a subclass.
 
     Attributes:
-      kind: What is run.
+      NOUNS: Kinds, and one of each in words.
+      WEIGHTS: The config's key of what a run starts from.
+      kind: What is run, of `NOUNS`.
       file: Config file, of `configs`.
       variant: Of that file.
       overrides: Dotted, of that variant.
@@ -67,7 +70,13 @@ class Cell:
       title: What it is for, in words; the first row's that asked for it.
     """
 
-    kind: Literal["pretrain", "finetune"]
+    NOUNS: ClassVar[Mapping[str, str]] = {
+        "pretrain": "pretraining",
+        "finetune": "finetuning",
+    }
+    WEIGHTS: ClassVar[str] = "encoder.weights"
+
+    kind: str
     file: str
     variant: str
     overrides: Mapping[str, Any]
@@ -96,6 +105,11 @@ class Cell:
         return config
 
     @property
+    def noun(self) -> str:
+        """What it is, in words."""
+        return self.NOUNS[self.kind]
+
+    @property
     def starts_from(self) -> bool:
         """Whether it starts from a cell or a bundle."""
         return self.parent is not None or bool(self.weights.path)
@@ -108,7 +122,7 @@ class Cell:
         """
         config = self.config()
         if self.starts_from:
-            config.update_from_flattened_dict({"encoder.weights": "its pretraining's"})
+            config.update_from_flattened_dict({self.WEIGHTS: "its parent's"})
         return build_system(config)
 
     @functools.cached_property
@@ -118,8 +132,8 @@ class Cell:
         Raises:
           ConfigError: The config describes no system.
         """
-        config = _told(self.check())
-        for name in (*_NOT_IDENTITY, *["encoder.weights"] * self.starts_from):
+        config = told(self.check())
+        for name in (*_NOT_IDENTITY, *[self.WEIGHTS] * self.starts_from):
             *sections, key = name.split(".")
             place = config
             for section in sections:
@@ -141,7 +155,7 @@ class Cell:
         return f"{self.kind}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-def _told(value: Any) -> Any:
+def told(value: Any) -> Any:
     """A dataclass as a dict of what differs from its defaults.
 
     So a key that later versions add, with a default that changes nothing, leaves cells
@@ -149,9 +163,9 @@ def _told(value: Any) -> Any:
     """
     if dataclasses.is_dataclass(value):
         fields = [(f, getattr(value, f.name)) for f in dataclasses.fields(value)]
-        return {f.name: _told(own) for f, own in fields if own != f.default}
+        return {f.name: told(own) for f, own in fields if own != f.default}
     if isinstance(value, list | tuple):
-        return [_told(item) for item in value]
+        return [told(item) for item in value]
     return value
 
 
@@ -271,7 +285,7 @@ def _cells(
     return [own] if parent is None else [parent, own]
 
 
-def _cell(kind: Literal["pretrain", "finetune"], where: str, overrides, **rest) -> Cell:
+def _cell(kind: str, where: str, overrides, **rest) -> Cell:
     file, _, variant = where.partition(":")
     return Cell(kind=kind, file=file, variant=variant, overrides=overrides, **rest)
 

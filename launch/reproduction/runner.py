@@ -109,8 +109,8 @@ class Cells:
                     continue
                 if self.outcome(cell) is not None:  # Done between look and claim.
                     return True, busy
-                if before is not None and before.error:
-                    self._fail(cell, f"its pretraining {before.error}", "")
+                if cell.parent and before is not None and before.error:
+                    self._fail(cell, f"its {cell.parent.noun} {before.error}", "")
                     return True, busy
                 name = (
                     f"[{places[cell.key]}/{len(self.cells)}] {cell.kind} {cell.title}"

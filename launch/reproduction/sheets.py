@@ -1,13 +1,23 @@
-"""What a paper's tables and figures are: `configs/papers/*.py`, checked."""
+"""Tables and figures of papers that pretrain an encoder and finetune it on labels."""
 
 import dataclasses
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import configs.papers
-from sigjax.config import ConfigError, build
+from launch.reproduction.papers import HasParts, load, papers
+
+__all__ = [
+    "METRICS",
+    "Cost",
+    "Paper",
+    "Protocol",
+    "Row",
+    "Scale",
+    "Sheet",
+    "Simulated",
+    "load",
+    "papers",
+]
 
 METRICS = ("balanced_accuracy", "kappa", "macro_f1")
 
@@ -118,6 +128,11 @@ class Cost:
     unit: str
     source: str
 
+    @property
+    def each(self) -> Mapping[str, float]:
+        """One cell of each kind, in `unit`."""
+        return {"pretrain": self.pretrain, "finetune": self.finetune}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Simulated:
@@ -185,7 +200,7 @@ class Protocol:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Paper:
+class Paper(HasParts):
     """A paper's sheets.
 
     Attributes:
@@ -207,42 +222,3 @@ class Paper:
     sheets: tuple[Sheet, ...]
     pretrain_config: str = "mae_wrist"
     finetune_config: str = "har_wrist"
-
-    def scale(self, key: str) -> Scale:
-        """The scale of that key."""
-        return _named(self.scales, key, "scale")
-
-    def protocol(self, key: str) -> Protocol:
-        """The protocol of that key; the first for `""`."""
-        return _named(self.protocols, key, "protocol") if key else self.protocols[0]
-
-    def sheet(self, key: str) -> Sheet:
-        """The table or figure of that key."""
-        return _named(self.sheets, key, "sheet")
-
-
-def _named(among, key: str, what: str):
-    for one in among:
-        if one.key == key:
-            return one
-    known = ", ".join(one.key for one in among)
-    raise ConfigError(f"no {what} is named {key!r}; there are {known}")
-
-
-def papers() -> dict[str, str]:
-    """Keys of the papers that are here, and their modules."""
-    found = pkgutil.iter_modules(configs.papers.__path__, "configs.papers.")
-    names = [m.name for m in found if m.name.rpartition(".")[2].startswith("p")]
-    return {name.rpartition(".")[2][1:]: name for name in sorted(names)}
-
-
-def load(key: str) -> Paper:
-    """The paper of that key, every key of its file checked.
-
-    Raises:
-      ConfigError: There is none, or its file holds what a paper has not.
-    """
-    known = papers()
-    if key not in known:
-        raise ConfigError(f"--paper={key}: there are {', '.join(known)}")
-    return build(Paper, importlib.import_module(known[key]).PAPER, path=known[key])

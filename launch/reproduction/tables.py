@@ -1,17 +1,16 @@
-"""A sheet's numbers as text, Markdown, CSV and JSON: the paper's beside ours."""
+"""Scores of people as text, Markdown, CSV and JSON: the paper's beside ours."""
 
 import csv
 import io
-import json
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
+from launch.reproduction import rendering
 from launch.reproduction.cells import Plan
 from launch.reproduction.scores import RowScore
-from sigjax.train.writer import replace_file
 
 NAMES = {
     "balanced_accuracy": "balanced accuracy",
@@ -104,19 +103,9 @@ def grid(table: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 def lines_of_header(table: Mapping[str, Any]) -> list[str]:
     """What a reader must know before the numbers."""
-    lines = [f"{table['paper_title']}. {table['title']}"]
-    lines += [f"{name}: {table[name]}" for name in ("scale", "protocol")]
-    lines += [f"unlabelled data: {text}" for text in table["unlabelled"]]
-    lines += [f"labelled data: {table['labelled']}"]
-    lines += [f"the paper's data: {table['paper_data']}"]
-    if table["simulated"]:
-        lines += [
-            "SIMULATED: these scores say nothing about people, nor about the paper"
-        ]
-    if table["overrides"]:
-        lines += [f"overrides: {table['overrides']}"]
-    lines += [f"command: {table['command']}", f"made with: {table['made_with']}"]
-    return lines
+    data = [f"unlabelled data: {text}" for text in table["unlabelled"]]
+    data += [f"labelled data: {table['labelled']}"]
+    return rendering.header_lines(table, data, about="people")
 
 
 def lines_below(table: Mapping[str, Any]) -> list[str]:
@@ -172,35 +161,18 @@ def correlation_line(entry: Mapping[str, Any]) -> str:
 
 def as_text(table: Mapping[str, Any]) -> str:
     """For a terminal; columns aligned, long headings over two lines."""
-    names, rows = grid(table)
-    heads = [name.split(", ") for name in names]
-    depth = max(len(head) for head in heads)
-    top = [[""] * (depth - len(head)) + head for head in heads]
-    every = [[head[level] for head in top] for level in range(depth)] + rows
-    widths = [max(len(line[i]) for line in every) for i in range(len(names))]
-    labels = len(table["columns"])
-
-    def show(line: Sequence[str]) -> str:
-        cells = [
-            text.ljust(width) if place < labels else text.rjust(width)
-            for place, (text, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        return "  ".join(cells).rstrip()
-
-    rule = "  ".join("-" * width for width in widths)
-    body = [*map(show, every[:depth]), rule, *map(show, rows)]
-    return "\n".join([*lines_of_header(table), "", *body, "", *lines_below(table)])
+    return rendering.as_text(_page(table))
 
 
 def as_markdown(table: Mapping[str, Any]) -> str:
     """For a page."""
+    return rendering.as_markdown(_page(table))
+
+
+def _page(table: Mapping[str, Any]) -> rendering.Page:
     names, rows = grid(table)
-    head, *facts = lines_of_header(table)
-    labels = len(table["columns"])
-    marks = ["---"] * labels + ["--:"] * (len(names) - labels)
-    lines = [f"# {head}", "", *(f"- {fact}" for fact in facts), ""]
-    lines += [f"| {' | '.join(cells)} |" for cells in (names, marks, *rows)]
-    return "\n".join([*lines, "", *(f"- {s}" for s in lines_below(table)), ""])
+    above, below = lines_of_header(table), lines_below(table)
+    return rendering.Page(above, names, rows, len(table["columns"]), below)
 
 
 def as_csv(table: Mapping[str, Any]) -> str:
@@ -225,9 +197,4 @@ def as_csv(table: Mapping[str, Any]) -> str:
 
 def write(folder: epath.Path, table: Mapping[str, Any]) -> None:
     """Writes `KEY.md`, `KEY.csv` and `KEY.json`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    key = table["sheet"]
-    replace_file(folder / f"{key}.md", as_markdown(table).encode())
-    replace_file(folder / f"{key}.csv", as_csv(table).encode())
-    text = json.dumps(table, indent=1) + "\n"
-    replace_file(folder / f"{key}.json", text.encode())
+    rendering.write(folder, table, markdown=as_markdown(table), rows=as_csv(table))

@@ -1,0 +1,1 @@
+"""Repeats papers on anomalous machine sounds."""
