@@ -19,7 +19,7 @@ from launch import conclusion, encoders, frozen, pretrain, runtime
 from launch.har_wrist import HarWrist
 from launch.systems import build_one
 from sigjax.config import ConfigError
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.har import HarData
 from sigjax.inference.base import BundleError
 from sigjax.losses.classification import class_weights

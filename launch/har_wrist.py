@@ -10,7 +10,7 @@ from etils import epath
 
 from launch import runtime
 from sigjax.config import ConfigError
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.har import HarData, window_spec
 from sigjax.data.har_config import HarDataConfig, open_set, simulate_set
 from sigjax.data.tokens import token_spec

@@ -26,7 +26,7 @@ from launch.har_probe import HarProbe
 from launch.systems import build_one, load_run
 from launch.wrist_mae import WristMae
 from sigjax.config import ConfigError
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.har import HarData, open_har_data
 from sigjax.data.windows import LabelledWindows, WindowConfig
 from sigjax.evals import wrist_features

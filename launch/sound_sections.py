@@ -16,7 +16,7 @@ from etils import epath
 
 from launch import runtime
 from sigjax.config import ConfigError
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.machine_sound.simulated import open_sound_data
 from sigjax.data.machine_sound.stream import SoundData, SoundDataConfig
 from sigjax.models.mobilenet import MobileNetV2Config

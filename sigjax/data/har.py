@@ -9,7 +9,7 @@ import numpy as np
 from etils import epath
 
 from sigjax.data import splits
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.har_config import (
     HarDataConfig,
     SimulatedLabelsConfig,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from etils import epath
 
 from sigjax.data import splits
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.labelled import LabelledSet
 from sigjax.data.windows import Tail
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from etils import epath
 
 from sigjax.data import splits
-from sigjax.data.datasets.builder import FORMAT, DatasetError
+from sigjax.data.datasets.builder import FORMAT
+from sigjax.data.datasets.folders import DatasetError, open_set
 from sigjax.data.datasets.records import from_timeline
 from sigjax.data.wearable.labels import MISSING, WindowLabels
 
@@ -104,18 +104,13 @@ class LabelledSet:
           DatasetError: There is no finished set, there are several, or it is none of
             ours.
         """
-        folder = _folder(epath.Path(path))
-        builder = tfds.builder_from_directory(folder)
-        metadata = dict(builder.info.metadata or {})
-        if metadata.get("format") != FORMAT:
+        found = open_set(path, "launch.build_dataset")
+        if found.metadata.get("format") != FORMAT:
             raise DatasetError(
-                f"{folder}: not a labelled set of this version (format"
-                f" {metadata.get('format')!r}, not {FORMAT}); build it again"
+                f"{found.path}: not a labelled set of this version (format"
+                f" {found.metadata.get('format')!r}, not {FORMAT}); build it again"
             )
-        # TFDS wraps the method and pyright no longer sees its arguments.
-        open_splits: Any = builder.as_data_source
-        source = open_splits(split="+".join(metadata["splits"]))
-        return cls(folder, metadata, source)
+        return cls(found.path, found.metadata, found.source())
 
     @property
     def record_samples(self) -> int:
@@ -253,17 +248,3 @@ def _segments(metadata: Mapping[str, Any], record_samples: int):
             labels=from_timeline(row["labels"]),
         )
         first += records
-
-
-def _folder(path: epath.Path) -> epath.Path:
-    info = "dataset_info.json"
-    if (path / info).exists():
-        return path
-    found = [p.parent for p in (*path.glob(f"*/{info}"), *path.glob(f"*/*/{info}"))]
-    found = [p for p in found if "incomplete" not in p.name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(sorted(str(p) for p in found))
-        raise DatasetError(f"{path}: holds several sets, give one of {names}")
-    raise DatasetError(f"{path}: no finished set here; build one first")

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from sigjax.data.crops import Batch
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.labelled import LabelledSegment, LabelledSet
 from sigjax.data.wearable.labels import MISSING
 

@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 
 from sigjax.data import formats, labelled, splits, store
 from sigjax.data.datasets import builder, capture24, labelled_csv
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.wearable import prepare
 from tests.data import tiny_sets
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sigjax.data import har, labelled, splits
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.formats import ReadOptions
 from tests.data import tiny_sets
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sigjax.data import labelled, pipeline, windows
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from tests.data import tiny_sets
 
 # One sample a second, records of 50 s: P001 has stretches of 1,033 and 127 s, P002 of

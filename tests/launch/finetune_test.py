@@ -19,7 +19,7 @@ from launch.finetune import finetune
 from launch.pretrain import pretrain
 from sigjax import export
 from sigjax.config import ConfigError
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.evals.predictions import read_predictions
 from sigjax.models.harnet import HarNet, HarNetConfig
 from sigjax.train.checkpoint import latest_params

@@ -14,15 +14,12 @@ TensorFlow's file system nor reorders records, and neighbours must stay neighbou
 """
 
 import collections
-import contextlib
 import dataclasses
 import functools
 import hashlib
-import io
 import itertools
 import json
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -31,6 +28,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from sigjax.data import formats
+from sigjax.data.datasets.folders import DatasetError, build_set, differences
 from sigjax.data.datasets.records import (
     BuildSettings,
     Job,
@@ -41,13 +39,9 @@ from sigjax.data.datasets.records import (
     unread,
 )
 from sigjax.data.recording import FormatError
-from sigjax.data.wearable import lock, names, pool
+from sigjax.data.wearable import names, pool
 
 FORMAT = 1
-
-
-class DatasetError(ValueError):
-    """A set cannot be built or read; the message says which, why and what to do."""
 
 
 class LabelledBuilder(tfds.core.ShardBasedBuilder, skip_registration=True):
@@ -249,29 +243,11 @@ def build(
     made = builder(
         settings=settings, workers=workers, progress=progress, data_dir=str(output)
     )
-    folder = epath.Path(made.data_path)
-    with lock.only_writer(folder.parent):
-        for left in folder.parent.glob(f"incomplete.*_{folder.name}"):
-            left.rmtree()  # Of a build that was killed: nobody else writes here.
-        if folder.exists() and not overwrite:
-            different = _differences(made.metadata.get("settings"), settings)
-            if different:
-                raise DatasetError(
-                    f"{folder} was built with other settings ({different}): build into"
-                    " another folder, or overwrite it"
-                )
-            return folder, False
-        # TFDS prints about downloads and makes a folder for them; there are none.
-        with (
-            contextlib.redirect_stdout(io.StringIO()),
-            tempfile.TemporaryDirectory() as nothing,
-        ):
-            mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
-            made.download_and_prepare(
-                download_dir=nothing,
-                download_config=tfds.download.DownloadConfig(download_mode=mode),
-            )
-    return folder, True
+    return build_set(
+        made,
+        lambda: differences(made.metadata.get("settings"), described(settings)),
+        overwrite=overwrite,
+    )
 
 
 def simulated(paths: Iterable[epath.Path]) -> bool:
@@ -292,17 +268,6 @@ def _fingerprint(metadata: dict[str, Any]) -> str:
     keys = ("rate_hz", "annotations", "schemes", "segments")
     text = json.dumps([metadata[key] for key in keys], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
-
-
-def _differences(before: Any, settings: BuildSettings) -> str:
-    now = described(settings)
-    if not isinstance(before, dict):
-        return "unknown ones"
-    return "; ".join(
-        f"{key}={before.get(key)!r}, not {now.get(key)!r}"
-        for key in sorted(before.keys() | now.keys())
-        if before.get(key) != now.get(key)
-    )
 
 
 def _numbered(rows: list[Any]) -> Iterator[tuple[int, Any]]:

@@ -11,7 +11,8 @@ from typing import Any
 
 from etils import epath
 
-from sigjax.data.datasets.builder import DatasetError, LabelledBuilder
+from sigjax.data.datasets.builder import LabelledBuilder
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.datasets.records import BuildSettings
 from sigjax.data.formats import capture24_labels
 from sigjax.data.wearable import prepare

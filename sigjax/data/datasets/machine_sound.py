@@ -13,12 +13,10 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
-import io
 import itertools
 import json
 import os
 import re
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -27,10 +25,9 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from sigjax.data import audio
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError, build_set, differences
 from sigjax.data.machine_sound import reading
 from sigjax.data.machine_sound.clips import Clip, Manifest, Report, write_attributes
-from sigjax.data.wearable import lock
 
 FORMAT = 1
 # Columns of the table of clips; `Clip` has those in front.
@@ -291,29 +288,11 @@ def build(
         progress=progress,
         data_dir=str(epath.Path(output).expanduser()),
     )
-    folder = epath.Path(made.data_path)
-    with lock.only_writer(folder.parent):
-        for left in folder.parent.glob(f"incomplete.*_{folder.name}"):
-            left.rmtree()  # Of a build that was killed: nobody else writes here.
-        if folder.exists() and not overwrite:
-            different = _differences(made.metadata, manifest, settings)
-            if different:
-                raise DatasetError(
-                    f"{folder} was built otherwise ({different}): build into another"
-                    " folder or under another name, or overwrite it"
-                )
-            return folder, False
-        # TFDS prints about downloads and makes a folder for them; there are none.
-        with (
-            contextlib.redirect_stdout(io.StringIO()),
-            tempfile.TemporaryDirectory() as nothing,
-        ):
-            mode = tfds.GenerateMode.REUSE_CACHE_IF_EXISTS
-            made.download_and_prepare(
-                download_dir=nothing,
-                download_config=tfds.download.DownloadConfig(download_mode=mode),
-            )
-    return folder, True
+    return build_set(
+        made,
+        lambda: _differences(made.metadata, manifest, settings),
+        overwrite=overwrite,
+    )
 
 
 def described(settings: SoundSettings) -> dict[str, Any]:
@@ -370,15 +349,8 @@ def _fingerprint(metadata: dict[str, Any]) -> str:
 
 def _differences(
     before: dict[str, Any], manifest: Manifest, settings: SoundSettings
-) -> str:
-    now, old = described(settings), before.get("settings")
-    if not isinstance(old, dict):
-        return "with unknown settings"
-    found = [
-        f"{key}={old.get(key)!r}, not {now.get(key)!r}"
-        for key in sorted(old.keys() | now.keys())
-        if old.get(key) != now.get(key)
-    ]
+) -> list[str]:
+    found = differences(before.get("settings"), described(settings))
     if before.get("source") != source_digest(manifest):
         found.append(f"from other clips, {len(before['clips']['path'])} of them")
-    return "; ".join(found)
+    return found

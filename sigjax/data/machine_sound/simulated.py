@@ -2,7 +2,7 @@
 
 from etils import epath
 
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.machine_sound.sounds import SoundSet
 from sigjax.data.machine_sound.stream import SoundData, SoundDataConfig
 

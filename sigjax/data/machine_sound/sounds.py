@@ -4,10 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow_datasets as tfds
 from etils import epath
 
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError, open_set
 from sigjax.data.datasets.machine_sound import CLIP_COLUMNS, FORMAT
 from sigjax.data.machine_sound.clips import Clip, read_attributes
 
@@ -63,18 +62,14 @@ class SoundSet:
           DatasetError: There is no finished set, there are several, or it is none of
             ours.
         """
-        folder = _folder(epath.Path(path).expanduser())
-        builder = tfds.builder_from_directory(folder)
-        metadata = dict(builder.info.metadata or {})
-        if metadata.get("format") != FORMAT or "file_channels" not in metadata:
+        found = open_set(path, "launch.build_sounds")
+        about = found.metadata
+        if about.get("format") != FORMAT or "file_channels" not in about:
             raise DatasetError(
-                f"{folder}: not a set of machine sounds of this version; build it with"
-                " `python -m launch.build_sounds`"
+                f"{found.path}: not a set of machine sounds of this version; build it"
+                " with `python -m launch.build_sounds`"
             )
-        # TFDS wraps the method and pyright no longer sees its arguments.
-        open_splits: Any = builder.as_data_source
-        source = open_splits(split="+".join(metadata["splits"]))
-        return cls(folder, metadata, source)
+        return cls(found.path, about, found.source())
 
     def __len__(self) -> int:
         """Clips."""
@@ -161,20 +156,3 @@ def _columns(table: Mapping[str, list[Any]]) -> list[list[Any]]:
     at = CLIP_COLUMNS.index("attributes")
     columns[at] = [read_attributes(text) for text in columns[at]]
     return columns
-
-
-def _folder(path: epath.Path) -> epath.Path:
-    """The folder of the one finished set at or below a path."""
-    info = "dataset_info.json"
-    if (path / info).exists():
-        return path
-    found = [p.parent for p in (*path.glob(f"*/{info}"), *path.glob(f"*/*/{info}"))]
-    found = [p for p in found if "incomplete" not in p.name]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        names = ", ".join(sorted(str(p) for p in found))
-        raise DatasetError(f"{path}: holds several sets, give one of {names}")
-    raise DatasetError(
-        f"{path}: no finished set here; build one with `python -m launch.build_sounds`"
-    )

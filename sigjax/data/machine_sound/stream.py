@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sigjax.data.crops import Batch
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.machine_sound.names import ANOMALY
 from sigjax.data.machine_sound.segments import Segments, fitted
 from sigjax.data.machine_sound.sounds import Choice, SoundSet

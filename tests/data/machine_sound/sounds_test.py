@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 from sigjax.data import audio
 from sigjax.data.datasets import machine_sound
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.machine_sound import folder, layout
 from sigjax.data.machine_sound.sounds import SoundSet
 from tests.data.machine_sound import tiny_sounds

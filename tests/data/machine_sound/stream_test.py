@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sigjax.data.datasets import machine_sound
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.machine_sound import folder, layout, simulated
 from sigjax.data.machine_sound.segments import Segments, fitted
 from sigjax.data.machine_sound.sounds import SoundSet
