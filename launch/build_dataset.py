@@ -17,15 +17,13 @@ read with `sigjax.data.labelled.LabelledSet`, or by its people with
 import collections
 import dataclasses
 import functools
-import signal
-import sys
 from typing import Any
 
 import numpy as np
 import tqdm
 from absl import app, flags, logging
 
-from launch import prepare_flags
+from launch import command, prepare_flags
 from sigjax.data import labelled, splits
 from sigjax.data.datasets import builder, capture24, labelled_csv
 from sigjax.data.datasets.records import BuildSettings
@@ -158,24 +156,14 @@ def _build() -> None:
     print(table(dataset, flags.FLAGS.scheme or dataset.default_scheme))
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def main(argv: list[str]) -> None:
     """Builds what the flags name."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
-    signal.signal(signal.SIGTERM, _interrupt)
+    command.refuse_arguments(argv)
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # TFDS tells of each split.
-    try:
+    errors = (FileNotFoundError, ValueError, pool.WorkerError)
+    with command.told(errors, "stopped; nothing was left behind"):
         _build()
-    except (FileNotFoundError, ValueError, pool.WorkerError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("stopped; nothing was left behind", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -19,14 +19,13 @@ stopped. It is read with `sigjax.data.machine_sound.sounds.SoundSet`.
 import collections
 import functools
 import re
-import signal
-import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tqdm
 from absl import app, flags, logging
 
+from launch import command
 from sigjax.data import audio, store_layout
 from sigjax.data.datasets import machine_sound
 from sigjax.data.machine_sound import clips, folder, layout, sounds
@@ -180,24 +179,14 @@ def _build() -> None:
     print(table(sounds.SoundSet.open(path)))
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def main(argv: list[str]) -> None:
     """Builds what the flags name."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
-    signal.signal(signal.SIGTERM, _interrupt)
+    command.refuse_arguments(argv)
     if not flags.FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # TFDS tells of each split.
-    try:
+    errors = (FileNotFoundError, ValueError)
+    with command.told(errors, "stopped; nothing was left behind"):
         _build()
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("stopped; nothing was left behind", file=sys.stderr)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

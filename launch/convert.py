@@ -23,7 +23,7 @@ import jax
 from absl import app, flags
 from etils import epath
 
-from launch import runtime
+from launch import command, runtime
 from sigjax import export
 from sigjax.convert.harnet import HarNetWeights, convert_harnet
 from sigjax.convert.torch_files import WeightsError, read_state_dict
@@ -125,8 +125,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Converts what the flags name."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    command.refuse_arguments(argv)
     runtime.start()
     given = flags.FLAGS
     source = str(given["from"].value)  # "from" is a keyword of Python

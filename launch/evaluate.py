@@ -31,6 +31,7 @@ from etils import epath
 
 from launch import (
     asd_submission,
+    command,
     conclusion,
     finetune,
     runtime,
@@ -273,8 +274,7 @@ def check_flags(given: flags.FlagValues) -> None:
 
 def main(argv: list[str]) -> None:
     """Evaluates what the flags name."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    command.refuse_arguments(argv)
     given = flags.FLAGS
     check_flags(given)
     options = {

@@ -11,7 +11,7 @@ import sys
 from absl import app, flags
 from etils import epath
 
-from launch import runtime
+from launch import command, runtime
 from launch.systems import load_run
 from launch.wrist_mae import WristMae
 from sigjax import export
@@ -68,8 +68,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Exports what the flags name."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    command.refuse_arguments(argv)
     runtime.start()
     given = flags.FLAGS
     try:

@@ -15,7 +15,7 @@ import jax
 from absl import app, flags
 from etils import epath
 
-from launch import conclusion, encoders, frozen, pretrain, runtime
+from launch import command, conclusion, encoders, frozen, pretrain, runtime
 from launch.har_wrist import HarWrist
 from launch.systems import build_one
 from sigjax.config import ConfigError
@@ -115,8 +115,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Runs `finetune` with the flags' values."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    command.refuse_arguments(argv)
     try:
         config, profile = pretrain.given_config()
         runtime.start()

@@ -16,6 +16,7 @@ import numpy as np
 from absl import app, flags
 from etils import epath
 
+from launch import command
 from sigjax.evals import loss_study_figures
 from sigjax.evals.loss_study_figures import Mark
 from sigjax.train.writer import replace_file
@@ -200,8 +201,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Writes the JSON file and the figure, and the page's tables."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    command.refuse_arguments(argv)
     given = flags.FLAGS
     try:
         found = collect(epath.Path(given.workdir))

@@ -55,14 +55,12 @@ file system: --environment_type=EXTERNAL --environment_config=HOST:PORT, where
 
 import collections
 import re
-import signal
 import sys
-from typing import Any
 
 from absl import app, flags
 from etils import epath
 
-from launch import prepare_flags, progress
+from launch import command, prepare_flags, progress
 from sigjax.data import formats
 from sigjax.data.wearable import batch, jobs, plan, pool, prepare
 
@@ -193,25 +191,14 @@ def _write_report(store: str) -> None:
     report.write(store)
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def main(argv: list[str]) -> None:
     """Prepares what the flags name."""
     if argv[1:] and not flags.FLAGS.beam:
         raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
+    errors = (FileNotFoundError, ValueError, pool.WorkerError)
+    stopped = "stopped; what was prepared is kept: run again to continue"
+    with command.told(errors, stopped):
         _prepare(argv[1:])
-    except (FileNotFoundError, ValueError, pool.WorkerError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print(
-            "stopped; what was prepared is kept: run again to continue",
-            file=sys.stderr,
-        )
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from absl import app, flags
 from etils import epath
 from ml_collections import ConfigDict, config_flags
 
-from launch import runtime
+from launch import command, runtime
 from launch.systems import build_one, parts_of
 from sigjax.config import ConfigError
 from sigjax.data.store import StoreError
@@ -181,8 +181,7 @@ def given_config() -> tuple[ConfigDict, tuple[int, int] | None]:
 
 def main(argv: list[str]) -> None:
     """Runs `pretrain` with the flags' values."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    command.refuse_arguments(argv)
     try:
         config, profile = given_config()
         runtime.start()

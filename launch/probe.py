@@ -20,7 +20,7 @@ import numpy as np
 from absl import app, flags
 from etils import epath
 
-from launch import pretrain, runtime
+from launch import command, pretrain, runtime
 from launch.encoders import Pretrained, load_encoder, random_encoder
 from launch.har_probe import HarProbe
 from launch.systems import build_one, load_run
@@ -301,8 +301,7 @@ def define_flags() -> None:
 
 def main(argv: list[str]) -> None:
     """Runs `run_probe` with the flags' values."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    command.refuse_arguments(argv)
     try:
         config, _ = pretrain.given_config()
         runtime.start()

@@ -15,6 +15,7 @@ import sys
 import tqdm
 from absl import app, flags
 
+from launch import command
 from sigjax.data import store_layout
 from sigjax.data.wearable import report
 
@@ -63,8 +64,7 @@ def chosen(wanted: list[str], rows: list[report.Row]) -> list[str]:
 
 def main(argv: list[str]) -> None:
     """Writes the report that the flags ask for."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    command.refuse_arguments(argv)
     try:
         names = []
         if flags.FLAGS.recordings:

@@ -14,13 +14,12 @@ continues where it was stopped; a folder that holds anything else is refused.
 """
 
 import functools
-import signal
-import sys
 from typing import Any
 
 import tqdm
 from absl import app, flags
 
+from launch import command
 from sigjax.data import store_layout
 from sigjax.data.synthetic import machine_layout, machine_sound
 from sigjax.data.wearable import pool
@@ -73,28 +72,18 @@ _PARAMETERS = (
 )
 
 
-def _interrupt(*_: Any) -> None:
-    raise KeyboardInterrupt
-
-
 def main(argv: list[str]) -> None:
     """Simulates what the flags ask for."""
-    if len(argv) > 1:
-        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
-    signal.signal(signal.SIGTERM, _interrupt)
+    command.refuse_arguments(argv)
     given: dict[str, Any] = {name: flags.FLAGS[name].value for name in _PARAMETERS}
-    try:
+    errors = (OSError, ValueError, pool.WorkerError)
+    with command.told(errors, "stopped; the same command goes on from here"):
         folder = machine_sound.write_machine_sounds(
             flags.FLAGS.output,
             **given,
             workers=flags.FLAGS.workers or store_layout.usable_cores(),
             progress=functools.partial(tqdm.tqdm, unit="clip", desc="simulating"),
         )
-    except (OSError, ValueError, pool.WorkerError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
     print(f"{folder}: simulated; see SIMULATED.txt and truth.json")
 
 

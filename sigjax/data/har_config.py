@@ -10,6 +10,7 @@ from etils import epath
 from sigjax.data import splits
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.labelled import LabelledSet
+from sigjax.data.reader_config import ReaderConfig
 from sigjax.data.windows import Tail
 
 
@@ -29,7 +30,7 @@ class SimulatedLabelsConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class HarDataConfig:
+class HarDataConfig(ReaderConfig):
     """Which labels, how people are divided and which windows are cut.
 
     Attributes:
@@ -68,35 +69,21 @@ class HarDataConfig:
     split: str
     window_s: float
     stride_s: float
-    batch_size: int
     train: str = "train"
     test: str = "test"
     validation: str = ""
     validation_fraction: float = 0.0
     train_fraction: float = 1.0
     test_fraction: float = 0.0
-    seed: int = 0
     tail: Tail = "reach_back"
     min_purity: float = 0.0
     missing_classes: Literal["error", "ignore"] = "error"
     simulate: SimulatedLabelsConfig | None = None
     in_memory: bool = True
-    workers: int = 0
-    read_threads: int = 2
-    prefetch_batches: int = 2
 
     def __post_init__(self):
         """Refuses sizes without meaning and divisions that contradict each other."""
-        for name in ("batch_size", "read_threads", "prefetch_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
-        if self.workers < 0 or not 0 <= self.seed < 2**32:
-            raise ValueError(
-                "workers must be >= 0 and seed in [0, 2**32), got"
-                f" {self.workers} and {self.seed}"
-            )
+        super().__post_init__()
         for name in ("validation_fraction", "test_fraction"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} {getattr(self, name)} is not in [0, 1)")

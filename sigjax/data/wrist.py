@@ -8,6 +8,7 @@ import numpy as np
 
 from sigjax.data.crops import CropConfig, CropSource
 from sigjax.data.pipeline import eval_batches, steps_per_epoch, train_batches
+from sigjax.data.reader_config import ReaderConfig
 from sigjax.data.splits import person_split, share_of, split_people
 from sigjax.data.store import Entry, Store
 
@@ -28,7 +29,7 @@ class SimulationConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class WristDataConfig:
+class WristDataConfig(ReaderConfig):
     """Which recordings, how they are divided and what is cut from them.
 
     Attributes:
@@ -53,34 +54,22 @@ class WristDataConfig:
 
     store: str
     crop_s: float
-    batch_size: int
     validation_fraction: float
     without: str = ""
-    seed: int = 0
     simulate: SimulationConfig | None = None
     train_fraction: float = 1.0
     cache_mb: int = 0
-    workers: int = 0
-    read_threads: int = 2
-    prefetch_batches: int = 2
 
     def __post_init__(self):
         """Refuses sizes without meaning."""
-        for name in ("batch_size", "read_threads", "prefetch_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
+        super().__post_init__()
         if not 0 < self.train_fraction <= 1 or self.cache_mb < 0:
             raise ValueError(
                 "train_fraction must be in (0, 1] and cache_mb >= 0, got"
                 f" {self.train_fraction} and {self.cache_mb}"
             )
-        if self.workers < 0 or not 0 <= self.seed < 2**32 or self.crop_s <= 0:
-            raise ValueError(
-                "workers must be >= 0, seed in [0, 2**32) and crop_s > 0, got"
-                f" {self.workers}, {self.seed} and {self.crop_s}"
-            )
+        if not self.crop_s > 0:
+            raise ValueError(f"crop_s must be positive, got {self.crop_s}")
 
 
 class WristData:

@@ -2,6 +2,8 @@
 
 import dataclasses
 
+from sigjax.data.reader_config import ReaderConfig
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SimulatedSoundsConfig:
@@ -29,7 +31,7 @@ class SimulatedSoundsConfig:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SoundDataConfig:
+class SoundDataConfig(ReaderConfig):
     """Which clips, and what is cut out of them.
 
     Attributes:
@@ -52,31 +54,17 @@ class SoundDataConfig:
     """
 
     dataset: str
-    batch_size: int
     machines: tuple[str, ...] = ()
     sections: tuple[str, ...] = ()
     split: str = ""
     year: int = 0
     clip_s: float = 10.0
     validation_fraction: float = 0.0
-    seed: int = 0
     simulate: SimulatedSoundsConfig | None = None
-    workers: int = 0
-    read_threads: int = 2
-    prefetch_batches: int = 2
 
     def __post_init__(self):
         """Refuses sizes without meaning."""
-        for name in ("batch_size", "read_threads", "prefetch_batches"):
-            if getattr(self, name) < 1:
-                raise ValueError(
-                    f"{name} must be at least 1, got {getattr(self, name)}"
-                )
-        if self.workers < 0 or not 0 <= self.seed < 2**32:
-            raise ValueError(
-                "workers must be >= 0 and seed in [0, 2**32), got"
-                f" {self.workers} and {self.seed}"
-            )
+        super().__post_init__()
         if not 0 <= self.validation_fraction < 1:
             raise ValueError(
                 f"validation_fraction {self.validation_fraction} is not in [0, 1)"

@@ -1,0 +1,41 @@
+"""What all commands do with their arguments, errors and signals; needs no JAX."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from absl import app
+
+
+@contextlib.contextmanager
+def told(errors: tuple[type[Exception], ...], stopped: str) -> Iterator[None]:
+    """Ends the command in one line where its body fails or is stopped.
+
+    Args:
+      errors: Expected ones: their message says what to change.
+      stopped: Told after SIGTERM or Ctrl-C, which end the command with status 130.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield
+    except errors as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        print(stopped, file=sys.stderr)
+        sys.exit(130)
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def refuse_arguments(argv: Sequence[str]) -> None:
+    """For commands that take flags alone.
+
+    Raises:
+      app.UsageError: There are others.
+    """
+    if len(argv) > 1:
+        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
