@@ -1,14 +1,20 @@
 """Scores the clips of trained sound models, chooses honestly, writes what follows."""
 
-import csv
 import dataclasses
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from etils import epath
 
+from launch.sound_candidates import (
+    SIDE_OF,
+    by_candidate,
+    of_dcase,
+    official_figure,
+    sides_of,
+    write_candidates,
+)
 from launch.sound_scoring import Part, Scored, score_part
 from sigjax.data.machine_sound.names import UNKNOWN
 from sigjax.evals import dcase, submission, thresholds
@@ -26,7 +32,6 @@ EXPECTED_ERRORS = (
     submission.SubmissionError,
     thresholds.ThresholdError,
 )
-_SIDE_OF = {"dev": "development", "eval": "evaluation", "": "evaluation"}
 
 
 def evaluate_sounds(
@@ -54,8 +59,9 @@ def evaluate_sounds(
     output = prepare_workdir(output)
     scored = {m: s for part in parts for m, s in score_part(part).items()}
     dataset = parts[0].data.dataset
-    clips = _by_candidate(scored, dataset)
-    _write_candidates(output / "candidates.csv", clips, dataset)
+    clips = by_candidate(scored, dataset)
+    sides = sides_of(scored, dataset)
+    write_candidates(output / "candidates.csv", clips, sides)
     year = _year(clips, dataset)
     choice, text = _choose(parts, scored, clips, year)
     replace_file(output / "choice.md", f"{text}\n".encode())
@@ -74,45 +80,6 @@ def evaluate_sounds(
     return "\n".join(lines)
 
 
-def _by_candidate(
-    scored: Mapping[str, Mapping[str, Scored]], dataset: Any
-) -> dict[str, selection.ScoredClips]:
-    """Every candidate's scores of all machines' test clips.
-
-    A candidate that not all machines have is none.
-    """
-    first = next(iter(scored.values()))
-    names = [n for n in first if all(n in by for by in scored.values())]
-    found = {}
-    for name in names:
-        each = [by[name] for by in scored.values()]
-        indices = np.concatenate([one.indices for one in each])
-        clips = [dataset.clips[i] for i in indices]
-        found[name] = selection.ScoredClips(
-            clip=names_of(dataset, indices),
-            machine=np.array([c.machine for c in clips], np.str_),
-            section=np.array([c.section for c in clips], np.str_),
-            domain=np.array([c.domain for c in clips], np.str_),
-            label=np.array([c.label for c in clips], np.int64),
-            score=np.concatenate([one.score for one in each]),
-        )
-    return found
-
-
-def _write_candidates(
-    path: epath.Path, clips: Mapping[str, selection.ScoredClips], dataset: Any
-) -> None:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["name", "machine", "section", "domain", "label", *clips])
-    first = next(iter(clips.values()))
-    scores = np.stack([c.score for c in clips.values()], axis=1)
-    columns = (first.clip, first.machine, first.section, first.domain, first.label)
-    for row, values in zip(zip(*columns, strict=True), scores.tolist(), strict=True):
-        rows.writerow([*row, *map(repr, values)])
-    replace_file(path, text.getvalue().encode())
-
-
 def _year(clips: Mapping[str, selection.ScoredClips], dataset: Any) -> int:
     """The rule to score by: the set's, or for other data by whether it has domains."""
     years = {clip.year for clip in dataset.clips} - {0}
@@ -122,39 +89,16 @@ def _year(clips: Mapping[str, selection.ScoredClips], dataset: Any) -> int:
     return 2022 if (first.domain != "").any() else 2020
 
 
-def _figure(year: int) -> selection.Figure:
-    """The official mean of a year's figures, of one machine's clips."""
-
-    def official(clips: selection.ScoredClips) -> float:
-        return dcase.score(_of_dcase(clips), year).mean()["mean"]
-
-    return official
-
-
-def _of_dcase(
-    clips: selection.ScoredClips, decision: np.ndarray | None = None
-) -> dcase.ClipScores:
-    return dcase.ClipScores(
-        machine=clips.machine,
-        section=clips.section,
-        domain=clips.domain,
-        label=clips.label,
-        score=clips.score,
-        decision=decision,
-        name=clips.clip,
-    )
-
-
 def _rows(
     scored: Mapping[str, Mapping[str, Scored]], dataset: Any, side: str
 ) -> np.ndarray:
-    """Bool `[n]` in the order of `_by_candidate`: labelled clips of a side."""
+    """Bool `[n]` in the order of `by_candidate`: labelled clips of a side."""
     indices = np.concatenate(
         [next(iter(by.values())).indices for by in scored.values()]
     )
     clips = [dataset.clips[i] for i in indices]
     return np.array(
-        [c.label != UNKNOWN and _SIDE_OF[c.split] == side for c in clips], bool
+        [c.label != UNKNOWN and SIDE_OF[c.split] == side for c in clips], bool
     )
 
 
@@ -174,7 +118,7 @@ def _choose(
         if rows.any():
             figures[side] = selection.measure(
                 {name: c.take(rows) for name, c in clips.items()},
-                _figure(year),
+                official_figure(year),
                 side=side,
                 name=f"mean of the figures of {year}'s rule",
             )
@@ -227,7 +171,7 @@ def _results(
     scoring = parts[0].system.scoring
     simulated = dataset.simulated
     return SoundResults(
-        clips=_of_dcase(chosen),
+        clips=of_dcase(chosen),
         year=year,
         chosen=choice,
         thresholds=limits,
