@@ -3,6 +3,8 @@
 BUNDLE/params/       plain Orbax checkpoint, loadable with Orbax alone
 BUNDLE/state/        likewise, what a model has beside parameters (running statistics)
 BUNDLE/bundle.json   model, its config, preprocessing, signal, labels, versions, source
+
+A detector of machine sounds has more parts: see `sigjax.inference.sound_bundle`.
 """
 
 import dataclasses
@@ -13,8 +15,9 @@ from typing import Any
 from etils import epath
 
 import sigjax
-from sigjax.inference.base import BundleError, SignalConfig
+from sigjax.inference.base import FORMAT, BundleError, SignalConfig
 from sigjax.inference.classifier import ClassifierModel
+from sigjax.inference.detector import SoundDetector
 from sigjax.inference.harnet import HarNetModel
 from sigjax.inference.mae import Embedding, MaeModel
 from sigjax.train.checkpoint import load_params, save_params
@@ -28,21 +31,21 @@ __all__ = [
     "MaeModel",
     "Model",
     "SignalConfig",
+    "SoundDetector",
     "load",
     "read_info",
     "save",
 ]
 
-# 2 adds `state/` and, to the signal, `label_s`.
-_FORMAT = 2
-_READABLE = (1, 2)
+_READABLE = (1, FORMAT)
 
-Model = MaeModel | HarNetModel | ClassifierModel
+Model = MaeModel | HarNetModel | ClassifierModel | SoundDetector
 
 MODELS = {
     "mae": MaeModel,
     "harnet10": HarNetModel,
     "window_classifier": ClassifierModel,
+    "sound_detector": SoundDetector,
 }
 
 
@@ -63,7 +66,7 @@ def save(
 
     Args:
       path: Folder or URL.
-      model: A key of `MODELS`.
+      model: A key of `MODELS`, but for `"sound_detector"`.
       params: Parameters, on any devices.
       state: The model's other collections, such as `{"batch_stats": ...}`.
       model_config: The model's config dataclass.
@@ -79,6 +82,8 @@ def save(
     """
     if model not in MODELS:
         raise BundleError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
+    if model == "sound_detector":
+        raise BundleError("a SoundDetector writes its bundle itself: detector.save")
     if model == "window_classifier" and not labels:
         raise BundleError("a classifier's bundle needs its labels, in output order")
     path = epath.Path(path)
@@ -91,7 +96,7 @@ def save(
     if state:
         save_params(path / "state", dict(state))
     info = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "model": model,
         "model_config": dataclasses.asdict(model_config),
         "signal": dataclasses.asdict(signal),
@@ -114,14 +119,18 @@ def load(path: epath.PathLike) -> Model:
     Returns:
       By what the bundle holds: `MaeModel` with `apply` (batches) and `embed` (signals
       and raw files), `HarNetModel` with `apply`, or `ClassifierModel` with `logits`
-      (batches), `prepare` (raw files) and `classify` (signals of any length).
+      (batches), `prepare` (raw files) and `classify` (signals of any length), or
+      `SoundDetector` with `score`, `nearest`, `fit` and `anomaly_map`.
 
     Raises:
-      BundleError: If there is no bundle, or it is of a newer format.
+      BundleError: If there is no bundle, it is of a newer format, or a detector's is
+        damaged.
       sigjax.train.checkpoint.CheckpointError: If its parameters cannot be read.
     """
     path = epath.Path(path)
     info = read_info(path)
+    if info["model"] == "sound_detector":
+        return SoundDetector.read(path, info)
     params = load_params(path / "params")
     state = load_params(path / "state") if (path / "state").exists() else {}
     return MODELS[info["model"]](params, info, state)
@@ -147,7 +156,7 @@ def read_info(path: epath.PathLike) -> dict[str, Any]:
     if info.get("format") not in _READABLE or info.get("model") not in MODELS:
         raise BundleError(
             f"{file} has format {info.get('format')} and model {info.get('model')!r};"
-            f" sigjax {sigjax.__version__} reads formats up to {_FORMAT} and models"
+            f" sigjax {sigjax.__version__} reads formats up to {FORMAT} and models"
             f" {', '.join(MODELS)}"
         )
     return info

@@ -12,6 +12,9 @@ from sigjax.data.recording import PreparedRecording
 from sigjax.data.wearable.jobs import prepare_file
 from sigjax.data.wearable.prepare import PrepareConfig
 
+# Of `bundle.json`. 2 adds `state/` and, to the signal, `label_s`.
+FORMAT = 2
+
 
 class BundleError(ValueError):
     """A bundle cannot be read, or an input does not fit it; says which and why."""

@@ -11,95 +11,48 @@ on normal sound turns this into a score. Above the machine's threshold it is an 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from etils import epath
 
+import sigjax
 from sigjax.evals.thresholds import Threshold
+from sigjax.inference import sound_bundle, sound_fit, sound_map
+from sigjax.inference.base import FORMAT, BundleError
+from sigjax.inference.known_machines import (
+    KnownSection,
+    MachineModel,
+    Nearest,
+    nearest_known,
+    pack,
+    unpack,
+)
+from sigjax.inference.sound_map import AnomalyMap
+from sigjax.inference.sound_network import Embedded, SoundNetwork
+from sigjax.inference.sound_scores import SoundScores, joined, unnamed
+from sigjax.inference.sound_waves import Waves
 
-Waves = np.ndarray | Sequence[np.ndarray]
+__all__ = [
+    "AnomalyMap",
+    "Embedded",
+    "Nearest",
+    "SoundDetector",
+    "SoundScores",
+    "Waves",
+]
 
-
-class SoundScores(NamedTuple):
-    """Scores of waves.
-
-    Attributes:
-      score: Float64 `[n]`; higher is more anomalous.
-      threshold: Float64 `[n]`, above which a score is an anomaly.
-      decision: Int8 `[n]`: 1 anomaly, 0 normal, -1 where there is no score.
-      machine: Text `[n]`, whose model gave the score.
-      section: Text `[n]`, likewise.
-      remark: What a user must know of each wave, or `""`: silent, clipped, repeated
-        because it is short, of a section that is not known.
-    """
-
-    score: np.ndarray
-    threshold: np.ndarray
-    decision: np.ndarray
-    machine: np.ndarray
-    section: np.ndarray
-    remark: tuple[str, ...]
-
-
-class Nearest(NamedTuple):
-    """Which known machine waves sound most like.
-
-    Attributes:
-      machine: Text `[n]`.
-      section: Text `[n]`.
-      distance: Float64 `[n]`, to the nearest normal clip of that section.
-      open_set: Bool `[n]`: further away than that section's own normal clips are from
-        each other, so that it is probably none of the known machines.
-    """
-
-    machine: np.ndarray
-    section: np.ndarray
-    distance: np.ndarray
-    open_set: np.ndarray
-
-
-class AnomalyMap(NamedTuple):
-    """Where in time and frequency a score comes from.
-
-    Attributes:
-      value: Float32 `[t f]`, in `unit`.
-      frequency_hz: Float64 `[f]`, where each band peaks.
-      time_s: Float64 `[t]`, centre of each frame from the wave's beginning on.
-      machine: Whose model it is of.
-      section: Likewise.
-      score: Of the wave.
-      baseline: Score of the baseline, 0 where there is none. With one, the map's sum is
-        `score - baseline` but for the error of an integral's steps.
-      unit: `"dB2"`, squared residual; or `"score"`, each point's share of the score.
-    """
-
-    value: np.ndarray
-    frequency_hz: np.ndarray
-    time_s: np.ndarray
-    machine: str
-    section: str
-    score: float
-    baseline: float
-    unit: str
-
-
-class Embedded(NamedTuple):
-    """What the network said of waves; give it in their stead to ask more than once.
-
-    Attributes:
-      columns: By name (`"embedding"`, `"logits"`, `"residual"`), `[n ...]` each.
-      remark: Of each wave.
-    """
-
-    columns: Mapping[str, np.ndarray]
-    remark: tuple[str, ...]
+# A name that no section has: the back-ends then answer for the nearest.
+_NO_SECTION = "\0"
 
 
 class SoundDetector:
     """A network with a back-end and a threshold for each machine that it knows.
 
     Attributes:
+      network: What runs on waves.
+      sections: What is kept of each known section.
+      models: By machine, what scores its clips.
       info: The whole of `bundle.json`.
       rate_hz: Sampling rate of waves.
       clip_s: What the network sees at once, seconds. Longer waves are cut into segments
@@ -112,15 +65,54 @@ class SoundDetector:
       simulated: Whether the network was trained on simulated sound.
     """
 
-    info: Mapping[str, Any]
-    rate_hz: int
-    clip_s: float
-    machines: tuple[tuple[str, str], ...]
-    clips_seen: Mapping[tuple[str, str], int]
-    thresholds: Mapping[tuple[str, str], Threshold]
-    false_alarms_per_day: Mapping[tuple[str, str], float]
-    hop_s: Mapping[tuple[str, str], float]
-    simulated: bool
+    def __init__(
+        self,
+        network: SoundNetwork,
+        sections: Sequence[KnownSection],
+        models: Mapping[str, MachineModel],
+        info: Mapping[str, Any],
+    ):
+        """Puts the parts together; `launch.export` and `sigjax.load` do.
+
+        Args:
+          network: A trained one.
+          sections: Those that are known, of machines in `models`.
+          models: By machine.
+          info: `simulated`, `source_run` and what else a bundle is to say; what follows
+            from the other parts is made of them.
+
+        Raises:
+          BundleError: The parts do not fit together.
+        """
+        self.network, self.models = network, dict(sorted(models.items()))
+        self.sections = {s.key: s for s in sorted(sections, key=lambda s: s.key)}
+        if {machine for machine, _ in self.sections} != set(models) or not models:
+            raise BundleError(
+                f"back-ends for {sorted(models)}, but sections"
+                f" {sorted(self.sections)}: each machine needs both"
+            )
+        self.simulated = bool(info.get("simulated"))
+        self.rate_hz, self.clip_s = network.rate_hz, network.clip_s
+        self.machines = tuple(self.sections)
+        each = self.sections.items()
+        self.clips_seen = {key: known.clips for key, known in each}
+        self.thresholds: Mapping[tuple[str, str], Threshold] = {
+            key: known.threshold for key, known in each
+        }
+        self.false_alarms_per_day = {k: s.false_alarms_per_day for k, s in each}
+        self.hop_s = {key: known.hop_s for key, known in each}
+        self.info = {**info, **self._described()}
+
+    def __repr__(self) -> str:
+        """One line: what goes in and what it knows."""
+        known = ", ".join(self._names()[:8])
+        more = len(self.models) - 8
+        return (
+            f"SoundDetector({'SIMULATED training data; ' if self.simulated else ''}"
+            f"score: waves at {self.rate_hz} Hz, {self.clip_s:g} s at once -> score,"
+            f" threshold, decision; {len(self.machines)} sections of {known}"
+            f"{f' and {more} more' if more > 0 else ''})"
+        )
 
     def embed(self, waves: Waves) -> Embedded:
         """Runs the network.
@@ -133,7 +125,12 @@ class SoundDetector:
           sigjax.data.audio.AudioError: Naming the wave, where it is empty, has several
             channels, or samples that are NaN or infinite.
         """
-        raise NotImplementedError
+        residuals = any(
+            "residual" in model.reads
+            for machine in self.models.values()
+            for model in machine.models.models.values()
+        )
+        return self.network.embed(waves, residuals=residuals)
 
     def score(
         self,
@@ -157,11 +154,41 @@ class SoundDetector:
           BundleError: The machine is not known, or several are and none is named.
           sigjax.data.audio.AudioError: See `embed`.
         """
-        raise NotImplementedError
+        machine = self._machine(machine)
+        own = [s for m, s in self.machines if m == machine]
+        if section is None and len(own) == 1:
+            section = own[0]
+        said = waves if isinstance(waves, Embedded) else self.embed(waves)
+        models, space = self.models[machine]
+        asked = section if section in own else _NO_SECTION
+        found = models.score(said.bank(machine, asked, domain, space=space))
+        nearest = found.section if asked == _NO_SECTION else np.full(len(said), asked)
+        limits = [self._threshold(machine, str(name)) for name in nearest]
+        limit = np.array([t.value for t in limits], np.float64)
+        remark = said.remark
+        if asked == _NO_SECTION:
+            remark = tuple(
+                joined(text, unnamed(section, str(name)))
+                for text, name in zip(remark, nearest, strict=True)
+            )
+        decision = np.where(np.isnan(found.score), -1, found.score > limit)
+        return SoundScores(
+            score=found.score,
+            threshold=limit,
+            decision=decision.astype(np.int8),
+            machine=np.full(len(said), machine),
+            section=nearest,
+            remark=remark,
+        )
 
     def nearest(self, waves: Waves | Embedded) -> Nearest:
         """Which known machine each wave sounds most like, and whether like none."""
-        raise NotImplementedError
+        said = waves if isinstance(waves, Embedded) else self.embed(waves)
+        return nearest_known(
+            said.columns[self.network.space],
+            list(self.sections.values()),
+            self.network.metric,
+        )
 
     def anomaly_map(
         self,
@@ -169,6 +196,7 @@ class SoundDetector:
         *,
         machine: str | None = None,
         section: str | None = None,
+        domain: str | None = None,
         steps: int = 32,
         smooth: float = 1.0,
     ) -> AnomalyMap:
@@ -178,11 +206,27 @@ class SoundDetector:
           wave: `[s]`, see `embed`.
           machine: See `score`.
           section: See `score`.
+          domain: See `score`.
           steps: Of the integral from the baseline to the wave.
           smooth: Standard deviation of a Gaussian over frames and bands; 0 for none.
             It moves values to neighbours and keeps their sum.
         """
-        raise NotImplementedError
+        scores = self.score(wave, machine=machine, section=section, domain=domain)
+        if len(scores.score) != 1:
+            raise BundleError(f"a map is of one wave, got {len(scores.score)}")
+        name = str(scores.machine[0]), str(scores.section[0])
+        models, space = self.models[name[0]]
+        known = self.sections.get(name) or self._any_section(name[0])
+        found = sound_map.anomaly_map(
+            self.network,
+            np.asarray(wave).reshape(-1),
+            known=known,
+            model=MachineModel(models, space),
+            domain=domain or "",
+            steps=steps,
+            smooth=smooth,
+        )
+        return found._replace(section=name[1], score=float(scores.score[0]))
 
     def fit(
         self,
@@ -197,9 +241,14 @@ class SoundDetector:
     ) -> "SoundDetector":
         """A detector that also knows another machine; nothing is trained.
 
+        The recordings are cut into clips that do not overlap. The threshold comes from
+        scores of clips by a back-end that was fitted without them and their neighbours
+        in time. With too little sound for the false alarms that were asked for, it is
+        the best that this sound can promise, and the threshold's remark says both.
+
         Args:
           waves: Normal sound, any number of recordings of any length.
-          machine: Its name.
+          machine: Its name. A section that is known already is replaced.
           section: Which one of its kind.
           domain: Of all recordings, or of each.
           backend: Name of a back-end, or a mapping of its name and settings.
@@ -207,23 +256,144 @@ class SoundDetector:
           hop_s: Seconds from one scored clip to the next in use; `clip_s` by default.
 
         Raises:
-          BundleError: There is too little sound for any threshold.
+          BundleError: There is too little sound for any threshold, or the machine's
+            other sections have another back-end.
+          sigjax.data.audio.AudioError: See `embed`.
         """
-        raise NotImplementedError
+        fitted, known = sound_fit.fit_section(
+            self.network,
+            waves,
+            machine=machine,
+            section=section,
+            domain=domain,
+            backend=backend,
+            false_alarms_per_day=false_alarms_per_day,
+            hop_s=self.clip_s if hop_s is None else hop_s,
+        )
+        before = self.models.get(machine)
+        others = {key for key in self.sections if key[0] == machine} - {known.key}
+        if before is not None and others:
+            if before.models.description() != fitted.models.description():
+                raise BundleError(
+                    f"{machine} has sections scored by {before.models.description()};"
+                    f" one by {fitted.models.description()} does not compare with"
+                    " them: name that back-end, or give the machine another name"
+                )
+            kept = {k: before.models.models[k] for k in others}
+            fitted.models.models = {**kept, **fitted.models.models}
+        sections = {**self.sections, known.key: known}
+        models = {**self.models, machine: fitted}
+        return SoundDetector(self.network, [*sections.values()], models, self.info)
+
+    def only(self, *machines: str) -> "SoundDetector":
+        """A detector that knows no other machines.
+
+        Raises:
+          BundleError: One is not known.
+        """
+        names = [self._machine(name) for name in machines]
+        return SoundDetector(
+            self.network,
+            [s for s in self.sections.values() if s.machine in names],
+            {name: self.models[name] for name in names},
+            self.info,
+        )
 
     def held_out(self, machine: str, section: str) -> np.ndarray:
-        """Float64 `[n]`: scores of normal clips by a model that was fitted without them.
+        """Float64 `[n]`: scores of normal clips by a model fitted without them.
 
         The thresholds are made of them; limits of drift can be, too.
         """
-        raise NotImplementedError
+        try:
+            return self.sections[machine, section].held_out
+        except KeyError:
+            raise BundleError(
+                f"{machine}/{section} is not known; there are"
+                f" {', '.join('/'.join(key) for key in self.machines)}"
+            ) from None
 
     def with_alarms(
         self, *, false_alarms_per_day: float | None = None, hop_s: float | None = None
     ) -> "SoundDetector":
-        """The same detector with thresholds for other false alarms or another hop."""
-        raise NotImplementedError
+        """The same detector with thresholds for other false alarms or another hop.
+
+        Args:
+          false_alarms_per_day: By default each section's own.
+          hop_s: Likewise.
+
+        Raises:
+          ThresholdError: There are fewer clips a day than false alarms.
+        """
+        found = [
+            known.with_alarms(
+                false_alarms_per_day or known.false_alarms_per_day,
+                hop_s or known.hop_s,
+                self.clip_s,
+            )
+            for known in self.sections.values()
+        ]
+        return SoundDetector(self.network, found, self.models, self.info)
 
     def save(self, path: epath.PathLike) -> None:
-        """Writes a bundle that `sigjax.load` reads, replacing one that is there."""
-        raise NotImplementedError
+        """Writes a bundle that `sigjax.load` reads, replacing one that is there.
+
+        Raises:
+          BundleError: It cannot be written.
+        """
+        _, arrays = pack(self.sections.values(), self.models)
+        sound_bundle.write(path, self.info, self.network.variables, arrays)
+
+    @classmethod
+    def read(cls, path: epath.PathLike, info: Mapping[str, Any]) -> "SoundDetector":
+        """What `save` wrote; `sigjax.load` calls it.
+
+        Args:
+          path: The bundle.
+          info: Its `bundle.json`.
+
+        Raises:
+          BundleError: Naming the part that is missing or damaged.
+        """
+        variables, arrays = sound_bundle.read(path)
+        network = SoundNetwork.restore(info, variables)
+        try:
+            sections, models = unpack(info["machines"], arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            what = "lacks" if isinstance(error, KeyError) else "is damaged:"
+            raise BundleError(f"the bundle {path} {what} {error}") from error
+        return cls(network, sections, models, info)
+
+    def _described(self) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "model": "sound_detector",
+            "sigjax_version": sigjax.__version__,
+            **self.network.describe(),
+            "machines": pack(self.sections.values(), self.models)[0],
+            "simulated": self.simulated,
+        }
+
+    def _names(self) -> list[str]:
+        return list(self.models)
+
+    def _machine(self, machine: str | None) -> str:
+        if machine is None and len(self.models) == 1:
+            return self._names()[0]
+        if machine not in self.models:
+            what = "name one" if machine is None else f"{machine!r} is not known"
+            raise BundleError(
+                f"{what}: the detector knows {', '.join(self._names())}; another can be"
+                " added from its normal sound by fit (launch.fit_sounds)"
+            )
+        return machine
+
+    def _threshold(self, machine: str, section: str) -> Threshold:
+        """A section's; of a model of all sections the highest of theirs."""
+        own = self.thresholds.get((machine, section))
+        if own is not None:
+            return own
+        every = [t for (name, _), t in self.thresholds.items() if name == machine]
+        return max(every, key=lambda threshold: threshold.value)
+
+    def _any_section(self, machine: str) -> KnownSection:
+        return next(s for s in self.sections.values() if s.machine == machine)

@@ -1,0 +1,176 @@
+"""A machine that nobody knew, from minutes of its normal sound, without training."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sigjax.evals.anomaly.per_section import Bank, PerSection
+from sigjax.evals.anomaly.registry import backend_of, configure
+from sigjax.inference.alarm_thresholds import alarm_threshold, minutes_needed
+from sigjax.inference.base import BundleError
+from sigjax.inference.known_machines import KnownSection, MachineModel, references
+from sigjax.inference.sound_network import SoundNetwork
+from sigjax.inference.sound_waves import Waves, checked
+
+# Parts of the sound that are scored by a back-end fitted on the rest.
+_BLOCKS = 10
+_FEWEST = 2
+
+
+class Windows(NamedTuple):
+    """Recordings cut into clips that do not overlap.
+
+    Attributes:
+      wave: `[samples]` each, in the order of time.
+      recording: Int64 `[n]`, which recording each is of.
+      left_out: Seconds that are not used, by why.
+      clipped: Clips with samples at full scale.
+    """
+
+    wave: tuple[np.ndarray, ...]
+    recording: np.ndarray
+    left_out: Mapping[str, float]
+    clipped: int
+
+
+def cut(waves: Waves, *, rate_hz: float, samples: int) -> Windows:
+    """Clips of normal recordings. They do not overlap: one that shares sound with
+    another says nothing new of how scores spread.
+
+    A recording that is shorter than a clip is one; what is left at the end of a longer
+    one is not used, neither are clips whose samples are all alike.
+
+    Raises:
+      sigjax.data.audio.AudioError: See `sigjax.inference.sound_waves.checked`.
+    """
+    rows, _ = checked(waves, rate_hz=rate_hz, samples=samples)
+    found: list[np.ndarray] = []
+    number: list[int] = []
+    left_out = {"silent": 0.0, "ends of recordings": 0.0}
+    for i, wave in enumerate(rows):
+        whole = max(1, len(wave) // samples)
+        left_out["ends of recordings"] += max(0, len(wave) - whole * samples) / rate_hz
+        for k in range(whole):
+            piece = wave[k * samples : (k + 1) * samples]
+            if piece.min() == piece.max():
+                left_out["silent"] += len(piece) / rate_hz
+                continue
+            found.append(piece)
+            number.append(i)
+    remarks = checked(found, rate_hz=rate_hz, samples=samples)[1] if found else ()
+    return Windows(
+        tuple(found),
+        np.array(number, np.int64),
+        {name: seconds for name, seconds in left_out.items() if seconds},
+        sum("clipped" in remark for remark in remarks),
+    )
+
+
+def fit_section(
+    network: SoundNetwork,
+    waves: Waves,
+    *,
+    machine: str,
+    section: str,
+    domain: str | Sequence[str],
+    backend: str | Mapping[str, Any],
+    false_alarms_per_day: float,
+    hop_s: float,
+) -> tuple[MachineModel, KnownSection]:
+    """Fits a back-end and a threshold; see `SoundDetector.fit`.
+
+    Held-out scores: the clips in their order are divided into ten blocks, and each
+    block is scored by a back-end fitted on the others. Neighbours in time are alike,
+    so that clips drawn at random would look more normal than those of another day.
+    """
+    windows = cut(waves, rate_hz=network.rate_hz, samples=network.samples)
+    count = len(windows.wave)
+    if count < _FEWEST:
+        needed = minutes_needed(false_alarms_per_day, hop_s, network.clip_s)
+        raise BundleError(
+            f"{machine}: {count} clips of {network.clip_s:g} s are too few to fit on"
+            f" ({_said(windows.left_out) or 'nothing else was given'}); the least is"
+            f" {_FEWEST}, and {false_alarms_per_day:g} false alarms a day need"
+            f" {needed:,.0f} minutes"
+        )
+    config = configured(backend, network)
+    probe = backend_of(config)
+    space = network.space
+    if type(config).__name__ == "OneNumberConfig":
+        space = "embedding"  # The clip's error is one number already.
+    said = network.embed(windows.wave, residuals="residual" in probe.reads)
+    domains = _domains(domain, windows.recording)
+    bank = said.bank(machine, section, domains, space=space)
+    block = np.arange(count) * min(_BLOCKS, count) // count
+    held_out = _by_blocks(config, bank, block)
+    threshold = alarm_threshold(
+        held_out,
+        false_alarms_per_day=false_alarms_per_day,
+        hop_s=hop_s,
+        clip_s=network.clip_s,
+    )
+    known = KnownSection(
+        machine=machine,
+        section=section,
+        threshold=threshold,
+        held_out=held_out,
+        false_alarms_per_day=false_alarms_per_day,
+        hop_s=hop_s,
+        clips=count,
+        level=network.levels(windows.wave).mean(axis=0),
+        facts={
+            "fitted": "without training",
+            "recordings": len(np.unique(windows.recording)),
+            "minutes": sum(len(w) for w in windows.wave) / network.rate_hz / 60,
+            "left_out_s": dict(windows.left_out),
+            "clipped_clips": windows.clipped,
+            "minutes_needed": minutes_needed(
+                false_alarms_per_day, hop_s, network.clip_s
+            ),
+        },
+        **references(
+            said.columns[network.space],
+            network.metric,
+            block=block,
+        ),
+    )
+    models = PerSection(config).fit(bank)
+    return MachineModel(models, space), known
+
+
+def configured(backend: str | Mapping[str, Any], network: SoundNetwork) -> Any:
+    """A back-end's config; given by its name alone, with the network's distance."""
+    config = configure(backend)
+    if isinstance(backend, str) and hasattr(config, "metric"):
+        return dataclasses.replace(config, metric=network.metric)
+    return config
+
+
+def _domains(domain: str | Sequence[str], recording: np.ndarray) -> np.ndarray:
+    if isinstance(domain, str):
+        return np.full(len(recording), domain)
+    given = np.asarray(domain, np.str_)
+    if recording.max(initial=0) >= len(given):
+        raise BundleError(
+            f"{len(given)} domains for {recording.max() + 1} recordings: give one each"
+        )
+    return given[recording]
+
+
+def _by_blocks(config: Any, bank: Bank, block: np.ndarray) -> np.ndarray:
+    """Float64 `[n]`: scores of each block by a back-end fitted on the others."""
+    score = np.full(len(bank), np.nan)
+    for name in np.unique(block):
+        own = block == name
+        rest = PerSection(config).fit(bank.take(~own))
+        score[own] = rest.score(bank.take(own)).score
+    return score
+
+
+def _said(left_out: Mapping[str, float]) -> str:
+    return ", ".join(f"left out: {s:.1f} s {why}" for why, s in left_out.items())
+
+
+__all__ = ["Windows", "configured", "cut", "fit_section"]
