@@ -1,6 +1,7 @@
 """Scores the clips of trained sound models, chooses honestly, writes what follows."""
 
 import dataclasses
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ def evaluate_sounds(
     `output` gets, for each side (development, evaluation) that has labelled clips,
     `SIDE/report.html`, `scores.csv` and `results.json`; `candidates.csv`, every
     back-end's score of every test clip; `choice.md`, what was chosen and how, beside
-    the oracle; and `submission/`, the files of the year's evaluator, where it is a year
+    the oracle, and `choice.json`, the back-end by machine; and `submission/`, the files of the year's evaluator, where it is a year
     of DCASE.
 
     Args:
@@ -65,6 +66,8 @@ def evaluate_sounds(
     year = _year(clips, dataset)
     choice, text = _choose(parts, scored, clips, year)
     replace_file(output / "choice.md", f"{text}\n".encode())
+    # What launch.export reads.
+    replace_file(output / "choice.json", f"{json.dumps(choice, indent=1)}\n".encode())
     lines = [text]
     for side in ("development", "evaluation"):
         found = _results(parts, scored, clips, choice, side, year)
