@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -18,7 +18,7 @@ from sigjax.data.har_config import (
     simulate_set,
 )
 from sigjax.data.labelled import LabelledSet
-from sigjax.data.pipeline import eval_batches, steps_per_epoch, train_batches
+from sigjax.data.pipeline import SourceData, steps_per_epoch
 from sigjax.data.windows import LabelledWindows, Tail, WindowConfig
 
 __all__ = [
@@ -36,7 +36,7 @@ __all__ = [
 Side = Literal["train", "validation", "test"]
 
 
-class HarData:
+class HarData(SourceData[LabelledWindows]):
     """Batches of labelled windows; see `LabelledWindows.read` for what is in them.
 
     Training windows advance by `stride_s`. Those of the validation people do not
@@ -62,6 +62,7 @@ class HarData:
           ValueError: Someone would be on two sides, or a side is left empty.
         """
         self.dataset, self.config = dataset, config
+        self.reader = config
         divided = divide(dataset, config)
         self.all_training_people = divided.pop("train")
         used = splits.share_of(
@@ -76,14 +77,14 @@ class HarData:
         self.unused = tuple(p for p in dataset.people if p not in sides)
         everyone = self._lay(self.all_training_people, config.stride_s, config.tail)
         self.steps_per_epoch = steps_per_epoch(everyone, config.batch_size)
-        self._train = everyone
+        self.train_source = everyone
         if self.people["train"] != self.all_training_people:
-            self._train = self.windows("train")
-        self._validation = None
+            self.train_source = self.windows("train")
+        self.validation_source = None
         if self.people["validation"]:
-            self._validation = self.windows("validation")
-        self.classes = self._train.classes
-        self.class_counts = self._train.class_counts
+            self.validation_source = self.windows("validation")
+        self.classes = self.train_source.classes
+        self.class_counts = self.train_source.class_counts
         self._check_classes()
 
     def _check_classes(self) -> None:
@@ -175,8 +176,8 @@ class HarData:
         """Shapes and dtypes of a global batch, as arrays that take no memory."""
         return window_spec(
             batch_size=self.config.batch_size,
-            samples=self._train.samples,
-            labels=self._train.labels,
+            samples=self.train_source.samples,
+            labels=self.train_source.labels,
         )
 
     @property
@@ -194,38 +195,6 @@ class HarData:
             "batch_size": c.batch_size,
             "seed": c.seed,
         }
-
-    def train(
-        self, *, start_step: int, shard_index: int, shard_count: int
-    ) -> Iterator[Mapping[str, np.ndarray]]:
-        """Endless training batches from `start_step` on."""
-        return train_batches(
-            self._train,
-            batch_size=self.config.batch_size,
-            seed=self.config.seed,
-            shard_index=shard_index,
-            shard_count=shard_count,
-            start_step=start_step,
-            workers=self.config.workers,
-            read_threads=self.config.read_threads,
-            prefetch_batches=self.config.prefetch_batches,
-        )
-
-    def evaluation(
-        self, *, shard_index: int, shard_count: int
-    ) -> Iterator[Mapping[str, np.ndarray]]:
-        """The validation people once; nothing if nobody is held out."""
-        if self._validation is None:
-            return iter(())
-        return eval_batches(
-            self._validation,
-            batch_size=self.config.batch_size,
-            seed=self.config.seed,
-            shard_index=shard_index,
-            shard_count=shard_count,
-            read_threads=self.config.read_threads,
-            prefetch_batches=self.config.prefetch_batches,
-        )
 
 
 def open_har_data(

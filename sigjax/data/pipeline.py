@@ -8,14 +8,15 @@ iterator state is saved, so it may resume with other numbers of processes or wor
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence, Sized
-from typing import Protocol, TypeVar
+from collections.abc import Iterator, Mapping, Sequence, Sized
+from typing import Any, Generic, Protocol, TypeVar
 
 import grain
 import numpy as np
 from absl import flags
 
 from sigjax.data.crops import Batch
+from sigjax.data.reader_config import ReaderConfig
 
 Plan = TypeVar("Plan")
 
@@ -161,6 +162,57 @@ def eval_batches(
     return iter(
         _in_background(batches, read_threads=read_threads, prefetch=prefetch_batches)
     )
+
+
+Examples = TypeVar("Examples", bound=Source[Any])
+
+
+class SourceData(Generic[Examples]):
+    """What the data of all systems have in common: batches of two sources.
+
+    Attributes:
+      train_source: Examples to train on.
+      validation_source: Those held out; None, or empty, if there are none.
+      reader: How batches are read.
+    """
+
+    train_source: Examples
+    validation_source: Examples | None
+    reader: ReaderConfig
+
+    def train(
+        self, *, start_step: int, shard_index: int, shard_count: int
+    ) -> Iterator[Mapping[str, np.ndarray]]:
+        """Endless training batches from `start_step` on; see `train_batches`."""
+        c = self.reader
+        return train_batches(
+            self.train_source,
+            batch_size=c.batch_size,
+            seed=c.seed,
+            shard_index=shard_index,
+            shard_count=shard_count,
+            start_step=start_step,
+            workers=c.workers,
+            read_threads=c.read_threads,
+            prefetch_batches=c.prefetch_batches,
+        )
+
+    def evaluation(
+        self, *, shard_index: int, shard_count: int
+    ) -> Iterator[Mapping[str, np.ndarray]]:
+        """What is held out, once; nothing if nothing is. See `eval_batches`."""
+        c, source = self.reader, self.validation_source
+        if source is None or not len(source):
+            return iter(())
+        return eval_batches(
+            source,
+            batch_size=c.batch_size,
+            seed=c.seed,
+            shard_index=shard_index,
+            shard_count=shard_count,
+            read_threads=c.read_threads,
+            prefetch_batches=c.prefetch_batches,
+        )
 
 
 def steps_per_epoch(source: Sized, batch_size: int) -> int:

@@ -10,14 +10,14 @@
 A table that is complete has no blocks; one that was stopped has those that are missing.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from sigjax.data.crops import Batch
 from sigjax.data.har import HarData
-from sigjax.data.pipeline import eval_batches, train_batches
+from sigjax.data.pipeline import SourceData
 from sigjax.data.token_items import Items
 from sigjax.data.token_table import Block, TokenError, TokenTable
 from sigjax.data.windows import LabelledWindows
@@ -131,7 +131,7 @@ class TokenWindows:
         }
 
 
-class TokenData:
+class TokenData(SourceData[TokenWindows]):
     """Batches of tokens for a head, divided as a `HarData` divides people."""
 
     def __init__(
@@ -151,7 +151,8 @@ class TokenData:
         found = validation.people if validation is not None else ()
         if train.people != data.people["train"] or found != held:
             raise ValueError("tokens are of other people than the data's division")
-        self.data, self._train, self._validation = data, train, validation
+        self.data, self.reader = data, data.config
+        self.train_source, self.validation_source = train, validation
 
     @property
     def steps_per_epoch(self) -> int:
@@ -163,54 +164,20 @@ class TokenData:
         """Shapes and dtypes of a global batch, as arrays that take no memory."""
         return token_spec(
             batch_size=self.data.config.batch_size,
-            labels=self._train.windows.labels,
-            width=self._train.table.width,
-            dtype=self._train.table.dtype,
+            labels=self.train_source.windows.labels,
+            width=self.train_source.table.width,
+            dtype=self.train_source.table.dtype,
         )
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
         """What decides the content and order of batches."""
-        held = self._validation
+        held = self.validation_source
         return {
             **self.data.fingerprint,
-            "train_tokens": self._train.table.fingerprint,
+            "train_tokens": self.train_source.table.fingerprint,
             "validation_tokens": "" if held is None else held.table.fingerprint,
         }
-
-    def train(
-        self, *, start_step: int, shard_index: int, shard_count: int
-    ) -> Iterator[Mapping[str, np.ndarray]]:
-        """Endless training batches from `start_step` on."""
-        c = self.data.config
-        return train_batches(
-            self._train,
-            batch_size=c.batch_size,
-            seed=c.seed,
-            shard_index=shard_index,
-            shard_count=shard_count,
-            start_step=start_step,
-            workers=c.workers,
-            read_threads=c.read_threads,
-            prefetch_batches=c.prefetch_batches,
-        )
-
-    def evaluation(
-        self, *, shard_index: int, shard_count: int
-    ) -> Iterator[Mapping[str, np.ndarray]]:
-        """The validation people once; nothing if nobody is held out."""
-        c = self.data.config
-        if self._validation is None:
-            return iter(())
-        return eval_batches(
-            self._validation,
-            batch_size=c.batch_size,
-            seed=c.seed,
-            shard_index=shard_index,
-            shard_count=shard_count,
-            read_threads=c.read_threads,
-            prefetch_batches=c.prefetch_batches,
-        )
 
 
 def token_spec(

@@ -1,13 +1,13 @@
 """Wrist recordings as a training stream and a held-out split by person."""
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from sigjax.data.crops import CropConfig, CropSource
-from sigjax.data.pipeline import eval_batches, steps_per_epoch, train_batches
+from sigjax.data.pipeline import SourceData, steps_per_epoch
 from sigjax.data.reader_config import ReaderConfig
 from sigjax.data.splits import person_split, share_of, split_people
 from sigjax.data.store import Entry, Store
@@ -72,7 +72,7 @@ class WristDataConfig(ReaderConfig):
             raise ValueError(f"crop_s must be positive, got {self.crop_s}")
 
 
-class WristData:
+class WristData(SourceData[CropSource]):
     """Batches of crops: `counts`, `scale`, `seed` and `recording`; see `CropSource`.
 
     Attributes:
@@ -92,7 +92,7 @@ class WristData:
             not there.
         """
         self.store = store
-        self._config = config
+        self._config = self.reader = config
         crop = CropConfig(crop_s=config.crop_s)
         train, held_out = split_people(
             _without(store, config.without),
@@ -131,38 +131,6 @@ class WristData:
             **({"without": c.without} if c.without else {}),
             **({"train_fraction": c.train_fraction} if c.train_fraction < 1 else {}),
         }
-
-    def train(
-        self, *, start_step: int, shard_index: int, shard_count: int
-    ) -> Iterator[Mapping[str, np.ndarray]]:
-        """Endless training batches from `start_step` on."""
-        return train_batches(
-            self.train_source,
-            batch_size=self._config.batch_size,
-            seed=self._config.seed,
-            shard_index=shard_index,
-            shard_count=shard_count,
-            start_step=start_step,
-            workers=self._config.workers,
-            read_threads=self._config.read_threads,
-            prefetch_batches=self._config.prefetch_batches,
-        )
-
-    def evaluation(
-        self, *, shard_index: int, shard_count: int
-    ) -> Iterator[Mapping[str, np.ndarray]]:
-        """The held-out recordings once; nothing if nobody is held out."""
-        if self.validation_source is None:
-            return iter(())
-        return eval_batches(
-            self.validation_source,
-            batch_size=self._config.batch_size,
-            seed=self._config.seed,
-            shard_index=shard_index,
-            shard_count=shard_count,
-            read_threads=self._config.read_threads,
-            prefetch_batches=self._config.prefetch_batches,
-        )
 
 
 def _without(store: Store, sides: str) -> tuple[Entry, ...]:

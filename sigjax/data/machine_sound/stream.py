@@ -2,7 +2,7 @@
 
 import collections
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from sigjax.data.machine_sound.stream_config import (
     SimulatedSoundsConfig,
     SoundDataConfig,
 )
-from sigjax.data.pipeline import eval_batches, steps_per_epoch, train_batches
+from sigjax.data.pipeline import SourceData, steps_per_epoch
 
 __all__ = [
     "Crop",
@@ -105,7 +105,7 @@ class SoundClips:
         }
 
 
-class SoundData:
+class SoundData(SourceData[SoundClips]):
     """Batches of machine sounds; see `SoundClips.read` for what is in them.
 
     Trained on are normal clips of the side `"train"`, each with its class: which
@@ -117,6 +117,7 @@ class SoundData:
       config: As given.
       classes: Machine and section of each class; `label` in a batch indexes it.
       class_counts: Int64 `[v]`, clips of each class that are trained on.
+      validation_clips: Numbers of the clips that are held out, int64 `[n]`.
       left_out: How many clips of the side `"train"` are not used, by why.
       samples: Length of what a model sees.
     """
@@ -130,6 +131,7 @@ class SoundData:
           ValueError: A crop is shorter than a sample.
         """
         self.dataset, self.config = dataset, config
+        self.reader = config
         self.samples = round(config.clip_s * dataset.rate_hz)
         if self.samples < 1:
             raise ValueError(
@@ -145,9 +147,12 @@ class SoundData:
         self._number = {key: number for number, key in enumerate(self.classes)}
         label = np.array([self._number[key] for key in keys], np.int32)
         held = self._held_out(chosen, label)
-        self._train = SoundClips(dataset, chosen[~held], label[~held], self.samples)
-        self._validation = SoundClips(dataset, chosen[held], label[held], self.samples)
-        counts = np.bincount(self._train.label, minlength=len(self.classes))
+        self.train_source, self.validation_source = (
+            SoundClips(dataset, chosen[side], label[side], self.samples)
+            for side in (~held, held)
+        )
+        self.validation_clips = chosen[held]
+        counts = np.bincount(self.train_source.label, minlength=len(self.classes))
         self.class_counts = counts.astype(np.int64)
 
     def _check_there(self, machines: Choice, sections: Choice) -> None:
@@ -235,17 +240,12 @@ class SoundData:
     @property
     def steps_per_epoch(self) -> int:
         """Batches until every training clip was seen."""
-        return steps_per_epoch(self._train, self.config.batch_size)
+        return steps_per_epoch(self.train_source, self.config.batch_size)
 
     @property
     def training_clips(self) -> np.ndarray:
         """Numbers of the clips that are trained on, int64 `[n]`."""
-        return self._train.indices
-
-    @property
-    def validation_clips(self) -> np.ndarray:
-        """Numbers of the clips that are held out, int64 `[n]`."""
-        return self._validation.indices
+        return self.train_source.indices
 
     def class_of(self, machine: str, section: str) -> int:
         """The class of a section; -1 for one that is not trained on."""
@@ -268,7 +268,7 @@ class SoundData:
         return {
             "dataset": self.dataset.fingerprint,
             "classes": [" ".join(key) for key in self.classes],
-            "clips": len(self._train),
+            "clips": len(self.train_source),
             "split": c.split,
             "year": c.year,
             "clip_s": c.clip_s,
@@ -276,40 +276,6 @@ class SoundData:
             "validation_fraction": c.validation_fraction,
             "seed": c.seed,
         }
-
-    def train(
-        self, *, start_step: int, shard_index: int, shard_count: int
-    ) -> Iterator[Mapping[str, np.ndarray]]:
-        """Endless training batches from `start_step` on."""
-        c = self.config
-        return train_batches(
-            self._train,
-            batch_size=c.batch_size,
-            seed=c.seed,
-            shard_index=shard_index,
-            shard_count=shard_count,
-            start_step=start_step,
-            workers=c.workers,
-            read_threads=c.read_threads,
-            prefetch_batches=c.prefetch_batches,
-        )
-
-    def evaluation(
-        self, *, shard_index: int, shard_count: int
-    ) -> Iterator[Mapping[str, np.ndarray]]:
-        """The clips that are held out, once; nothing if none are."""
-        if not len(self._validation):
-            return iter(())
-        c = self.config
-        return eval_batches(
-            self._validation,
-            batch_size=c.batch_size,
-            seed=c.seed,
-            shard_index=shard_index,
-            shard_count=shard_count,
-            read_threads=c.read_threads,
-            prefetch_batches=c.prefetch_batches,
-        )
 
     def clips(
         self,
