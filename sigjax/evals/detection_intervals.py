@@ -11,6 +11,7 @@ clips and of 800 are told apart by the counts alone.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -107,6 +108,69 @@ def bootstrap(
     weight = resample(strata, group=group, resamples=resamples, seed=seed)
     drawn = detection.partial_auc(label, score, max_fpr=max_fpr, weight=weight)
     return _interval(value, drawn, level)
+
+
+class Scored(NamedTuple):
+    """Scores of the clips that one of several detectors was tested on.
+
+    Attributes:
+      label: Int `[n]`, 0 normal and 1 anomaly.
+      score: Float `[n]`.
+      unit: Int `[n]`, what each clip is a part of: an index into what is resampled.
+    """
+
+    label: np.ndarray
+    score: np.ndarray
+    unit: np.ndarray
+
+
+class Drawn(NamedTuple):
+    """A figure, and what it was in each resample, float64 `[r]`."""
+
+    value: float
+    draws: np.ndarray
+
+
+def bootstrap_mean(
+    parts: Sequence[Scored], weight: np.ndarray, *, max_fpr: float = 1.0
+) -> Drawn:
+    """Mean AUC or pAUC of detectors that were tested on shared recordings.
+
+    Splits of one small set overlap: their standard deviation is no error of their
+    mean. Here the recordings are drawn once and all splits' figures are of that draw.
+    A split of which a draw holds no normal or no anomalous clip is not in that draw's
+    mean.
+
+    Args:
+      parts: Of each split.
+      weight: `[r, u]`, how often each recording is in each draw; see `resample`.
+      max_fpr: 1 for the AUC, 0.1 for the official pAUC.
+
+    Raises:
+      DetectionError: A split has no such figure, or there are none.
+    """
+    if not parts:
+        raise detection.DetectionError("there is no split to take the mean of")
+    values, draws = [], []
+    for label, score, unit in parts:
+        values.append(detection.partial_auc(label, score, max_fpr=max_fpr))
+        own = weight[:, unit]
+        draws.append(detection.partial_auc(label, score, max_fpr=max_fpr, weight=own))
+    made = np.stack(draws)
+    there = np.isfinite(made)
+    total, count = np.where(there, made, 0).sum(axis=0), there.sum(axis=0)
+    mean = np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return Drawn(float(np.mean(values)), mean)
+
+
+def interval(drawn: Drawn, *, level: float = LEVEL) -> Interval:
+    """Bias-corrected percentiles of a figure's resamples (Efron 1981)."""
+    return _interval(drawn.value, drawn.draws, level)
+
+
+def difference(a: Drawn, b: Drawn, *, level: float = LEVEL) -> Interval:
+    """Interval of `a - b`; both must be of the same resamples."""
+    return _interval(a.value - b.value, a.draws - b.draws, level)
 
 
 def bootstrap_scores(

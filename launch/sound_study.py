@@ -1,0 +1,119 @@
+r"""Anomaly detectors on real sound: motors and ESC-10, beside what learns nothing.
+
+python -m launch.sound_study --data=FOLDER --workdir=runs/sound_study \
+    --output=docs/machine_sounds_on_real_data
+
+FOLDER holds `bldc_motor_audio` (brushless motors: `Healthy/M1/1400.wav`, ...) and
+`esc10` (`001 - Dog bark/1-100032-A.ogg`, ...). Each split, class and fold is a cell in
+WORKDIR/cells: run again after a stop, it goes on. Then it writes OUTPUT.json and
+OUTPUT.png, and puts the tables into OUTPUT.md, between its two lines
+`<!-- tables -->`; without such a page it prints them.
+"""
+
+import functools
+import json
+import sys
+from typing import Any
+
+from absl import app, flags
+from etils import epath
+
+from launch import runtime
+from launch.sound_study_cells import Cells, Environment, Motors
+from launch.sound_study_data import StudyError
+from launch.sound_study_page import markdown, marks
+from launch.sound_study_tables import environment_rows, motor_rows
+from sigjax.data.audio import AudioError
+from sigjax.data.machine_sound.clips import ManifestError
+from sigjax.evals import sound_study_figures
+from sigjax.train.writer import prepare_workdir, replace_file
+
+MARK = "<!-- tables -->"
+_say = functools.partial(print, flush=True)
+
+
+def collect(
+    data: epath.PathLike, workdir: epath.Path, *, parts: tuple[str, ...], folds: int
+) -> dict[str, Any]:
+    """Makes the cells that are not there, and what they come to.
+
+    Args:
+      data: Folder of the recordings.
+      workdir: Cells are kept below it.
+      parts: Of `"bldc"` and `"esc10"`.
+      folds: Of ESC-10's five, how many are tested.
+    """
+    cells = Cells(folder=workdir / "cells", say=_say)
+    found: dict[str, Any] = {"motors": [], "environment": [], "training": []}
+    for part in parts:
+        if part == "bldc":
+            study = Motors(data, cells)
+            made = list(study.all())
+            found["motors"] = motor_rows(study, made)
+        else:
+            study = Environment(data, cells, folds)
+            made = list(study.all())
+            found["environment"] = environment_rows(study, made)
+        for kind, cell in made:
+            if "loss" in cell:
+                told = {"part": part, "kind": kind, "loss": cell["loss"]}
+                found["training"].append({**told, "seconds": cell["seconds"]})
+    return found
+
+
+def into_page(page: str, tables: str) -> str:
+    """A page with what stands between its two marks replaced.
+
+    Raises:
+      ValueError: It has not two marks.
+    """
+    parts = page.split(MARK)
+    if len(parts) != 3:
+        raise ValueError(f"the page must have two lines {MARK}, not {len(parts) - 1}")
+    return f"{parts[0]}{MARK}\n\n{tables}\n{MARK}{parts[2]}"
+
+
+def define_flags() -> None:
+    """The command's flags; not on import, where other commands' may be defined."""
+    flags.DEFINE_string("data", None, "Folder of bldc_motor_audio and esc10.")
+    flags.DEFINE_string("workdir", None, "Cells are kept here.")
+    flags.DEFINE_string("output", "", "Results' path without its ending.")
+    flags.DEFINE_list("part", ["bldc", "esc10"], "Which of the two.")
+    flags.DEFINE_integer("folds", 1, "Of ESC-10's five, how many are tested.")
+    flags.mark_flags_as_required(["data", "workdir"])
+
+
+def main(argv: list[str]) -> None:
+    """Makes what is missing, and writes the page's parts."""
+    if len(argv) > 1:
+        raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
+    given = flags.FLAGS
+    odd = sorted(set(given.part) - {"bldc", "esc10"})
+    if odd or not 1 <= given.folds <= 5:
+        sys.exit(f"error: --part={odd} or --folds={given.folds}: bldc, esc10; 1 to 5")
+    runtime.start()
+    try:
+        workdir = prepare_workdir(given.workdir)
+        parts = tuple(dict.fromkeys(given.part))
+        found = collect(given.data, workdir, parts=parts, folds=given.folds)
+    except (StudyError, ManifestError, AudioError, FileNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    if not given.output:
+        print(markdown(found))
+        return
+    panels = marks(found)
+    sound_study_figures.draw(f"{given.output}.png", panels)
+    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
+    replace_file(epath.Path(f"{given.output}.json"), text.encode())
+    page = epath.Path(f"{given.output}.md")
+    if not page.exists():
+        print(markdown(found))
+        return
+    text = into_page(page.read_text(), markdown(found))
+    replace_file(page, text.encode())
+    print(f"{page}: {len(found['motors']) + len(found['environment'])} rows")
+
+
+if __name__ == "__main__":
+    define_flags()
+    app.run(main)

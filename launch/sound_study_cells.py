@@ -1,0 +1,364 @@
+"""The study's cells: what is trained on which recordings, and its scores, as files.
+
+A cell is one split of one motor, or one class and fold of ESC-10. Each is a file, so
+that a study that was stopped goes on where it was.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from launch import sound_study_detectors as detectors
+from launch.sound_study_data import Recording, Sounds, environment, motors, normalised
+from launch.sound_study_networks import Recipe, Trained, run, train
+from sigjax.signal.mel import MelConfig
+from sigjax.train.writer import replace_file
+
+_MEL = MelConfig(rate_hz=16_000, n_mels=64)
+# Clips of ESC-10 have stretches of zeros: 80 dB below the loudest is the floor.
+_ESC_MEL = MelConfig(rate_hz=16_000, n_mels=64, hop=1024, top_db=80.0)
+_MOTOR_RECIPES = {
+    "AE": Recipe(kind="autoencoder", clip_s=1.0, mel=_MEL, steps=600, batch=16),
+    "classifier": Recipe(kind="classifier", clip_s=1.0, mel=_MEL, steps=150, batch=32),
+    "multi-resolution": Recipe(
+        *(),
+        kind="branches",
+        clip_s=1.0,
+        mel=_MEL,
+        steps=150,
+        batch=16,
+        n_fft=(128, 256, 512),
+        width=32,
+    ),
+}
+_ESC_RECIPES = {
+    "AE": Recipe(kind="autoencoder", clip_s=5.0, mel=_ESC_MEL, steps=600, batch=16),
+    "classifier": Recipe(
+        kind="classifier", clip_s=5.0, mel=_ESC_MEL, steps=250, batch=32
+    ),
+    "multi-resolution": Recipe(
+        kind="branches",
+        clip_s=5.0,
+        mel=_ESC_MEL,
+        steps=250,
+        batch=16,
+        n_fft=(256, 1024, 4096),
+        width=32,
+        spectrum=True,
+    ),
+}
+_PLAIN_SPLITS, _PAIRS = 20, 3
+_TRAIN_HOP_S = 0.25
+MOTORS = ("M1", "M2")
+Cell = dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Cells:
+    """Where cells are kept, and those that were read or made.
+
+    Attributes:
+      folder: Their files.
+      say: Tells what is being done.
+    """
+
+    folder: epath.Path
+    say: Callable[[str], None] = print
+
+    def get(self, name: str, settings: Any, make: Callable[[], Cell | None]) -> Cell:
+        """A cell of these settings, made if it is not there; empty if it cannot be."""
+        digest = hashlib.blake2b(repr(settings).encode(), digest_size=4).hexdigest()
+        path = self.folder / f"{name}-{digest}.json"
+        if path.exists():
+            return json.loads(path.read_text())
+        start = time.monotonic()
+        made = make()
+        if made is None:
+            return {}
+        seconds = time.monotonic() - start
+        self.folder.mkdir(parents=True, exist_ok=True)
+        found = {**made, "seconds": round(seconds, 1)}
+        replace_file(path, json.dumps(found).encode())
+        self.say(f"{name}: {seconds:.0f} s")
+        return found
+
+
+def motor_splits(pairs: int = _PAIRS) -> list[np.ndarray]:
+    """Which of eight healthy recordings are trained on: `2 * pairs` times four.
+
+    Two by two they complement each other, so that each recording is trained on, and
+    tested, equally often.
+    """
+    rng = np.random.default_rng(0)
+    orders = [rng.permutation(8) for _ in range(pairs)]
+    return [np.sort(half) for order in orders for half in (order[:4], order[4:])]
+
+
+def plain_splits() -> list[np.ndarray]:
+    """Twenty of the seventy splits at random."""
+    rng = np.random.default_rng(1)
+    drawn: dict[tuple[int, ...], None] = {}
+    while len(drawn) < _PLAIN_SPLITS:
+        drawn[tuple(sorted(rng.permutation(8)[:4].tolist()))] = None
+    return [np.array(each) for each in drawn]
+
+
+def healthy(recordings: tuple[Recording, ...], machine: str) -> np.ndarray:
+    """Numbers of a motor's healthy recordings."""
+    return np.array(
+        [i for i, r in enumerate(recordings) if r.machine == machine and not r.fault]
+    )
+
+
+class Motors:
+    """All cells of the brushless motors."""
+
+    def __init__(self, folder: epath.PathLike, cells: Cells):
+        """Reads the recordings and their spectrograms."""
+        self.whole, self.segments = motors(folder)
+        self.recordings = self.whole.recordings
+        self.cells = cells
+        self._spectrograms = {
+            "10 s": detectors.spectrograms_of(self.whole, _MEL),
+            "1 s": detectors.spectrograms_of(self.segments, _MEL),
+        }
+
+    def all(self) -> Iterator[tuple[str, Cell]]:
+        """Kind of each cell, and the cell."""
+        for machine in MOTORS:
+            yield "numbers", self.cells.get(f"bldc-{machine}-numbers", 1, self._numbers)
+            for k, chosen in enumerate(plain_splits()):
+                rows = healthy(self.recordings, machine)[chosen]
+                name = f"bldc-{machine}-plain{k:02}"
+                yield "plain", self._get(name, machine, rows, "plain", self._plain)
+            for k, chosen in enumerate(motor_splits()):
+                rows = healthy(self.recordings, machine)[chosen]
+                for kind, make in self._kinds(k).items():
+                    name = f"bldc-{machine}-{kind}{k}"
+                    yield kind, self._get(name, machine, rows, kind, make)
+        for k, chosen in enumerate(motor_splits()):
+            # The third motor has six recordings.
+            own = {m: healthy(self.recordings, m) for m in ("M1", "M2", "M3")}
+            third = chosen[chosen < 6][:3]
+            rows = np.concatenate(
+                [own["M1"][chosen], own["M2"][chosen], own["M3"][third]]
+            )
+            for kind in ("classifier", "multi-resolution"):
+                make = functools.partial(self._of_motors, kind, seed=100 + k)
+                name = f"bldc-motors-{kind}{k}"
+                yield "motors", self._get(name, "", rows, kind, make)
+
+    def _get(self, name, machine, rows, kind, make) -> Cell:
+        settings = [rows.tolist(), _MOTOR_RECIPES.get(kind), 2]
+
+        def made() -> Cell | None:
+            scores = make(rows)
+            return scores and {"machine": machine, "train": rows.tolist(), **scores}
+
+        return self.cells.get(name, settings, made)
+
+    def _kinds(self, k: int) -> dict[str, Callable[[np.ndarray], Cell | None]]:
+        return {
+            "common": self._plain,
+            **{
+                kind: functools.partial(self._of_recordings, kind, seed=k)
+                for kind in _MOTOR_RECIPES
+            },
+            "bundle": self._of_bundle,
+        }
+
+    def _mask(self, rows: np.ndarray) -> np.ndarray:
+        """Bool by segment: of these recordings."""
+        return np.isin(self.segments.row, rows)
+
+    def _both(self, scores: Mapping[str, np.ndarray]) -> Cell:
+        """Scores of segments, and their means of recordings."""
+        return {
+            name: {
+                "segment": value.tolist(),
+                "recording": self.segments.mean(value).tolist(),
+            }
+            for name, value in scores.items()
+        }
+
+    def _numbers(self) -> Cell:
+        """One number of each sound: it is the same whatever is trained on."""
+        found = self._both(detectors.one_number(self.segments))
+        for name, value in detectors.one_number(self.whole).items():
+            found[f"{name}, 10 s"] = {"recording": value.tolist()}
+        return {"scores": found}
+
+    def _plain(self, rows: np.ndarray) -> Cell:
+        found = self._both(
+            detectors.no_network(self._spectrograms["1 s"], self._mask(rows))
+        )
+        used = np.isin(np.arange(len(self.recordings)), rows)
+        whole = detectors.no_network(self._spectrograms["10 s"], used)
+        for name, value in whole.items():
+            if name.startswith("log-mel"):
+                found[f"{name}, 10 s"] = {"recording": value.tolist()}
+        return {"scores": found}
+
+    def _crops(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What networks are trained on: overlapping seconds, and whose they are."""
+        length = self.segments.wave.shape[1]
+        hop = round(_TRAIN_HOP_S * length)
+        raw = [
+            np.lib.stride_tricks.sliding_window_view(self.whole.raw[row], length)[::hop]
+            for row in rows
+        ]
+        number = np.repeat(np.arange(len(rows)), [len(part) for part in raw])
+        return normalised(np.concatenate(raw)), number
+
+    def _of_recordings(self, kind: str, rows: np.ndarray, *, seed: int) -> Cell:
+        """One motor's; a classifier tells its recordings (speeds) apart."""
+        wave, label = self._crops(rows)
+        made = train(_MOTOR_RECIPES[kind], wave, label, seed=seed)
+        mask = self._mask(rows)
+        names = np.array([r.path for r in self.recordings])[self.segments.row]
+        found = {}
+        for state, variables in _states(made).items():
+            said = run(made.task, variables, self.segments.wave)
+            if kind == "AE":
+                scores = detectors.of_autoencoder(said, mask)
+            else:
+                scores = detectors.of_classifier(said, names, mask, by_class=False)
+            found |= {f"{kind}, {name}, {state}": s for name, s in scores.items()}
+        return {"scores": self._both(found), "loss": made.loss}
+
+    def _of_motors(self, kind: str, rows: np.ndarray, *, seed: int) -> Cell:
+        """All three motors': the classifier tells them apart."""
+        wave, number = self._crops(rows)
+        machine = np.array([r.machine for r in self.recordings])
+        label = np.unique(machine[rows], return_inverse=True)[1][number]
+        made = train(_MOTOR_RECIPES[kind], wave, label, seed=seed)
+        section, mask = machine[self.segments.row], self._mask(rows)
+        found = {}
+        for state, variables in _states(made).items():
+            said = run(made.task, variables, self.segments.wave)
+            for name, own in detectors.by_section(said, section, mask).items():
+                for motor, value in own.items():
+                    found[f"{kind}, {name}, {state}@{motor}"] = value
+        return {"scores": self._both(found), "loss": made.loss}
+
+    def _of_bundle(self, rows: np.ndarray) -> Cell | None:
+        scores = detectors.of_bundle(self.segments, self._mask(rows))
+        return None if scores is None else {"scores": self._both(scores)}
+
+
+class Environment:
+    """All cells of ESC-10: each class in turn is the machine, or the anomaly."""
+
+    def __init__(self, folder: epath.PathLike, cells: Cells, folds: int):
+        """Reads the clips and their spectrograms; `folds` of five are tested."""
+        self.sounds: Sounds = environment(folder)
+        self.recordings, self.cells, self.folds = self.sounds.recordings, cells, folds
+        self.machine = np.array([r.machine for r in self.recordings])
+        self.fold = np.array([r.fold for r in self.recordings])
+        self._spectrogram = detectors.spectrograms_of(self.sounds, _ESC_MEL)
+
+    def all(self) -> Iterator[tuple[str, Cell]]:
+        """Kind of each cell, and the cell."""
+        yield "numbers", self.cells.get("esc10-numbers", 1, self._numbers)
+        for fold in range(1, self.folds + 1):
+            for number, own in enumerate(np.unique(self.machine).tolist()):
+                for kind, make in {
+                    "common": self._plain,
+                    "AE": self._autoencoder,
+                    "classifier": self._classifier,
+                    "multi-resolution": self._branches,
+                    "bundle": self._of_bundle,
+                }.items():
+                    name = f"esc10-{fold}-{number:02}-{kind}"
+                    yield kind, self._get(name, own, fold, kind, make)
+
+    def _get(self, name, own, fold, kind, make) -> Cell:
+        def made() -> Cell | None:
+            scores = make(own, fold)
+            return scores and {"machine": own, "fold": fold, **scores}
+
+        return self.cells.get(name, [own, fold, _ESC_RECIPES.get(kind), 2], made)
+
+    def _rows(self, own: str, fold: int) -> tuple[np.ndarray, np.ndarray]:
+        """Masks of the clips trained on: of this class, and of the others."""
+        train, is_own = self.fold != fold, self.machine == own
+        return train & is_own, train & ~is_own
+
+    def _tested(self, fold: int, scores: Mapping[str, np.ndarray]) -> Cell:
+        rows = np.flatnonzero(self.fold == fold)
+        found = {name: value[rows].tolist() for name, value in scores.items()}
+        return {"scores": found, "tested": rows.tolist()}
+
+    def _numbers(self) -> Cell:
+        found = detectors.one_number(self.sounds)
+        return {"scores": {name: value.tolist() for name, value in found.items()}}
+
+    def _plain(self, own: str, fold: int) -> Cell:
+        found = {}
+        for reading, mask in zip(READINGS, self._rows(own, fold), strict=True):
+            scores = detectors.no_network(self._spectrogram, mask)
+            scores["level, silence, length"] = detectors.level_and_length(
+                self.sounds, mask
+            )
+            found |= {f"{reading}: {name}": s for name, s in scores.items()}
+        return self._tested(fold, found)
+
+    def _autoencoder(self, own: str, fold: int) -> Cell:
+        mask = self._rows(own, fold)[0]
+        wave = self.sounds.wave[mask]
+        label = np.zeros(len(wave), int)
+        made = train(_ESC_RECIPES["AE"], wave, label, seed=fold)
+        found = {}
+        for state, variables in _states(made).items():
+            said = run(made.task, variables, self.sounds.wave)
+            for name, value in detectors.of_autoencoder(said, mask).items():
+                found[f"machine: AE, {name}, {state}"] = value
+        return {**self._tested(fold, found), "loss": made.loss}
+
+    def _classifier(self, own: str, fold: int) -> Cell:
+        return self._of_classes("classifier", own, fold)
+
+    def _branches(self, own: str, fold: int) -> Cell:
+        return self._of_classes("multi-resolution", own, fold)
+
+    def _of_classes(self, kind: str, own: str, fold: int) -> Cell:
+        """A classifier of the nine others, which never met this class."""
+        normal, others = self._rows(own, fold)
+        label = np.unique(self.machine[others], return_inverse=True)[1]
+        made = train(_ESC_RECIPES[kind], self.sounds.wave[others], label, seed=fold)
+        found = {}
+        for state, variables in _states(made).items():
+            said = run(made.task, variables, self.sounds.wave)
+            alone = detectors.of_classifier(
+                said, self.machine, normal, by_class=False, confidence=False
+            )
+            rest = detectors.of_classifier(said, self.machine, others, by_class=True)
+            for reading, scores in zip(READINGS, (alone, rest), strict=True):
+                for name, value in scores.items():
+                    found[f"{reading}: {kind}, {name}, {state}"] = value
+        return {**self._tested(fold, found), "loss": made.loss}
+
+    def _of_bundle(self, own: str, fold: int) -> Cell | None:
+        found = {}
+        for reading, mask in zip(READINGS, self._rows(own, fold), strict=True):
+            scores = detectors.of_bundle(self.sounds, mask)
+            if scores is None:
+                return None
+            found |= {f"{reading}: {name}": s for name, s in scores.items()}
+        return self._tested(fold, found)
+
+
+# The class is the machine and the nine others are anomalies; or they are what is known
+# and the class is the anomaly.
+READINGS = ("machine", "open")
+
+
+def _states(made: Trained) -> dict[str, Mapping[str, Any]]:
+    return {"trained": made.trained, "untrained": made.untrained}

@@ -1,0 +1,211 @@
+"""What the study trains: small networks, in memory, with the product's own steps."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from sigjax.models.frame_autoencoder import FrameAutoencoderConfig
+from sigjax.models.section_classifier import SectionClassifierConfig
+from sigjax.models.spectral_branches import SpectralBranchesConfig
+from sigjax.signal.mel import MelConfig, frame_count, log_mel
+from sigjax.tasks.frame_reconstruction import (
+    FrameReconstruction,
+    FrameReconstructionConfig,
+)
+from sigjax.tasks.section_id import (
+    SectionIdConfig,
+    SectionIdentification,
+    input_statistics,
+)
+from sigjax.train.optim import OptimConfig, make_optimizer
+from sigjax.train.step import make_init, make_train_step
+
+Task = SectionIdentification | FrameReconstruction
+_EMBEDDED = 40  # Sounds that are embedded at once.
+_OPTIM = OptimConfig(
+    name="adamw",
+    learning_rate=1e-3,
+    schedule="constant",
+    warmup_epochs=0.0,
+    clip_norm=None,
+)
+# Batch norms of a network that was never trained see so many batches all the same: by
+# then their running statistics have forgotten where they began.
+_SETTLE = {"classifier": 40, "branches": 40, "autoencoder": 400}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A network and how long it is trained.
+
+    Attributes:
+      kind: `"autoencoder"`, `"classifier"` or `"branches"`.
+      clip_s: What it sees at once.
+      mel: Its spectrogram; that of `"branches"` is its own.
+      steps: Of Adam at 1e-3.
+      batch: Sounds in a step.
+      n_fft: Of `"branches"`.
+      width: Of each branch.
+      spectrum: Whether `"branches"` has one on the whole spectrum.
+    """
+
+    kind: str
+    clip_s: float
+    mel: MelConfig
+    steps: int
+    batch: int
+    n_fft: tuple[int, ...] = ()
+    width: int = 64
+    spectrum: bool = False
+
+    def task(self, classes: int) -> Task:
+        """What is learned; an autoencoder has no classes."""
+        mel, samples = self.mel, round(self.clip_s * self.mel.rate_hz)
+        if self.kind == "autoencoder":
+            config = FrameReconstructionConfig(mel=mel, vectors=32)
+            return FrameReconstruction(FrameAutoencoderConfig(mels=mel.n_mels), config)
+        if self.kind == "classifier":
+            # Like the `demo` variant of configs/asd_sections.py.
+            model = SectionClassifierConfig(
+                classes=classes,
+                frames=frame_count(samples, mel),
+                mels=mel.n_mels,
+                stem=16,
+                channels=32,
+                blocks=(1, 1, 1),
+                wide=128,
+                embedding=64,
+            )
+            given = SectionIdConfig(mel=mel, clip_s=self.clip_s)
+            return SectionIdentification(model, given)
+        branches = SpectralBranchesConfig(
+            classes=classes,
+            clip_s=self.clip_s,
+            n_fft=self.n_fft,
+            spectrum=self.spectrum,
+            width=self.width,
+        )
+        given = SectionIdConfig(clip_s=self.clip_s, loss="adacos")
+        return SectionIdentification(branches, given)
+
+
+class Trained(NamedTuple):
+    """A network after and before its training.
+
+    Attributes:
+      task: What it is of.
+      trained: Variables.
+      untrained: Those it began with, its batch norms settled.
+      loss: Means over the first and the last tenth of the steps.
+    """
+
+    task: Task
+    trained: Mapping[str, Any]
+    untrained: Mapping[str, Any]
+    loss: tuple[float, float]
+
+
+def train(recipe: Recipe, wave: np.ndarray, label: np.ndarray, *, seed: int) -> Trained:
+    """Trains a network.
+
+    Args:
+      recipe: Which and how.
+      wave: Float32 `[n s]`, normalised; those of a step are drawn with replacement.
+      label: Int `[n]` from 0 on, without gaps.
+      seed: Of weights, order and Mixup.
+    """
+    task, init, step = _compiled(recipe, int(label.max()) + 1)
+    rng = np.random.default_rng(seed)
+
+    def batch() -> dict[str, np.ndarray]:
+        rows = rng.integers(len(wave), size=recipe.batch)
+        return {"wave": wave[rows], "label": label[rows].astype(np.int32)}
+
+    given = {}
+    if isinstance(task, SectionIdentification) and task.config.mel is not None:
+        given["statistics"] = input_statistics([{"wave": wave}], task.config.mel)
+    first = init(jax.random.key(seed), batch(), given)
+    settled = first
+    for _ in range(_SETTLE[recipe.kind]):
+        after, _ = step(settled, batch())
+        state, opt = after.model_state, first.opt_state
+        settled = dataclasses.replace(
+            after, params=first.params, opt_state=opt, model_state=state
+        )
+    losses, state = [], first
+    for _ in range(recipe.steps):
+        state, metrics = step(state, batch())
+        losses.append(metrics["loss"])
+    losses = np.asarray(jax.device_get(losses), np.float64)
+    tenth = max(1, recipe.steps // 10)
+    ends = float(losses[:tenth].mean()), float(losses[-tenth:].mean())
+    return Trained(task, state.variables, settled.variables, ends)
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(recipe: Recipe, classes: int) -> tuple[Task, Any, Any]:
+    """The task, and its functions to start and to step, compiled once."""
+    task = recipe.task(classes)
+    optimizer = make_optimizer(
+        _OPTIM, steps_per_epoch=recipe.steps, total_steps=recipe.steps
+    )
+    return (
+        task,
+        jax.jit(make_init(task, optimizer)),
+        jax.jit(make_train_step(task, optimizer)),
+    )
+
+
+class Said(NamedTuple):
+    """What a network says of `n` sounds, in the words of `evals.anomaly`.
+
+    Attributes:
+      embedding: Float `[n d]`; of an autoencoder the mean squared error, `[n 1]`.
+      logits: Log probabilities `[n v]`; None of an autoencoder.
+      residual: Float32 `[n t f]`; None of a classifier.
+    """
+
+    embedding: np.ndarray
+    logits: np.ndarray | None
+    residual: np.ndarray | None
+
+
+def run(task: Task, variables: Mapping[str, Any], wave: np.ndarray) -> Said:
+    """Runs a network over sounds."""
+    found = [jax.device_get(_apply(task)(variables, part)) for part in _padded(wave)]
+    if isinstance(task, FrameReconstruction):
+        residual = np.concatenate(found)[: len(wave)]
+        error = np.square(residual, dtype=np.float64).mean(axis=(1, 2))
+        frames = residual.reshape(len(wave), -1, task.config.mel.n_mels)
+        return Said(error[:, None], None, frames)
+    embedding = np.concatenate([out.embedding for out in found])[: len(wave)]
+    logits = np.concatenate([out.logits for out in found])[: len(wave)]
+    return Said(embedding, logits, None)
+
+
+@functools.lru_cache(maxsize=8)
+def _apply(task: Task) -> Any:
+    if isinstance(task, FrameReconstruction):
+        return jax.jit(task.residuals)
+    return jax.jit(task.embed)
+
+
+def spectrograms(wave: np.ndarray, mel: MelConfig) -> np.ndarray:
+    """Log-mel in dB, float32 `[n t f]`."""
+    made = jax.jit(functools.partial(log_mel, config=mel))
+    parts = [np.asarray(made(part)) for part in _padded(wave)]
+    return np.concatenate(parts)[: len(wave)]
+
+
+def _padded(wave: np.ndarray) -> list[np.ndarray]:
+    """Batches of one shape; the last is filled with its own first row."""
+    parts = []
+    for start in range(0, len(wave), _EMBEDDED):
+        part = wave[start : start + _EMBEDDED]
+        fill = np.repeat(part[:1], _EMBEDDED - len(part), axis=0)
+        parts.append(np.concatenate([part, fill]))
+    return parts
