@@ -1,4 +1,4 @@
-"""One recording after another through a classifier, into a folder of results.
+"""Recordings of wrist-worn devices through a classifier, into a folder of results.
 
 FOLDER/NAME.csv       a row per label window (or NAME.parquet)
 FOLDER/NAME.png       the same as a picture, day by day
@@ -7,32 +7,26 @@ FOLDER/summary.csv    a row per recording and day
 FOLDER/report.json    what became of every file
 """
 
-import csv
 import dataclasses
-import io
-import json
 import time
-import traceback
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from etils import epath
 
 import sigjax
+from launch import results as res
+from sigjax import export
 from sigjax.data import formats
 from sigjax.data import recording as rec
-from sigjax.data.wearable import jobs, names
+from sigjax.data.wearable import jobs, plan
 from sigjax.evals import timeline, timeline_figures
+from sigjax.inference.base import BundleError, read_options
 from sigjax.inference.classifier import ClassifierModel
-from sigjax.train.writer import replace_file
 
-# What a recording must not be called.
-_TAKEN = ("summary", "report")
 _DIGITS = 4  # Of probabilities in CSV files.
+_MOST_SHOWN = 20
+_HOURS = ("span_h", "wear_h", "non_wear_h", "no_data_h", "too_short_h")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,7 +50,7 @@ class Settings:
     def key(self, bundle: epath.PathLike) -> dict[str, Any]:
         """What tells whether results are those of these settings and a bundle."""
         return {
-            "bundle": fingerprint(bundle),
+            "bundle": res.fingerprint(bundle),
             "format": self.format,
             "overlap": self.overlap,
             "read": self.options.to_json(),
@@ -66,109 +60,167 @@ class Settings:
         }
 
 
-def fingerprint(bundle: epath.PathLike) -> str:
-    """Checksum of all that is in a bundle."""
-    root, found = epath.Path(bundle), 0
-    files = (folder / name for folder, _, names in root.walk() for name in names)
-    for path in sorted(files, key=str):
-        found = zlib.crc32(str(path.relative_to(root)).encode(), found)
-        found = zlib.crc32(path.read_bytes(), found)
-    return f"{found:08x}"
+def open_bundle(path: epath.PathLike) -> ClassifierModel:
+    """Loads a classifier.
 
-
-class Results:
-    """The folder of results.
-
-    Attributes:
-      folder: Its path.
-      key: Of the settings and bundle in use.
+    Raises:
+      BundleError: There is no bundle, or it has no classes.
     """
-
-    def __init__(self, folder: epath.PathLike, key: Mapping[str, Any]):
-        """Reads what is there and writes nothing."""
-        self.folder = epath.Path(folder)
-        self.key = dict(key)
-        self._records = {r["name"]: r for r in self._read()}
-
-    def _read(self) -> Iterator[dict[str, Any]]:
-        files = self.folder.glob("*.json") if self.folder.exists() else ()
-        for path in sorted(files):
-            try:
-                record = json.loads(path.read_text())
-            except ValueError:  # Ours are whole: it is somebody else's.
-                continue
-            ours = isinstance(record, dict) and record.get("name") == path.stem
-            if ours and {"source", "key", "days"} <= record.keys():
-                yield record
-
-    @property
-    def records(self) -> list[dict[str, Any]]:
-        """Of recordings predicted with this bundle and these settings, by name."""
-        found = [r for r in self._records.values() if r["key"] == self.key]
-        return sorted(found, key=lambda record: record["name"])
-
-    @property
-    def others(self) -> int:
-        """How many are there of other bundles or settings."""
-        return len(self._records) - len(self.records)
-
-    def named(self, job: jobs.Job) -> jobs.Job:
-        """The job with the name of the file's results, or one that nothing has."""
-        known = [r for r in self._records.values() if r["source"] == job.path]
-        if known:
-            return job._replace(name=known[0]["name"])
-        name, taken = job.name, {known.lower() for known in self._records}
-        if name.lower() in taken.union(_TAKEN):
-            name = names.with_hash(name, job.path)
-        return job._replace(name=name)
-
-    def done(self, job: jobs.Job) -> dict[str, Any] | None:
-        """What is known of a file that was predicted as it is now, or None."""
-        record = self._records.get(job.name)
-        if record is None or record["key"] != self.key:
-            return None
-        known = record["source"], record["bytes"], record["modified"]
-        there = all((self.folder / name).exists() for name in record["files"])
-        return (
-            record if known == (job.path, job.bytes, job.modified) and there else None
+    info = export.read_info(path)
+    if info["model"] != "window_classifier":
+        raise BundleError(
+            f"{path} holds an encoder without classes (model {info['model']!r}): train"
+            " a head with `python -m launch.finetune --config=configs/har_wrist.py"
+            f" --config.encoder.weights={path} --config.data.dataset=SET --workdir=RUN`"
+            " and give --bundle=RUN/bundle"
         )
+    model = export.load(path)
+    assert isinstance(model, ClassifierModel)
+    return model
 
-    def write(self, record: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-        """Writes a recording's results; its NAME.json last, so that it is whole."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        name = record["name"]
-        before = self._records.pop(name, {"files": []})
-        (self.folder / f"{name}.json").unlink(missing_ok=True)
-        for former in {*before["files"]} - files.keys():
-            (self.folder / former).unlink(missing_ok=True)
-        for file, content in files.items():
-            replace_file(self.folder / file, content)
-        record = {**record, "key": self.key, "files": sorted(files)}
-        replace_file(self.folder / f"{name}.json", _json(record))
-        self._records[name] = record
 
-    def write_summary(self, labels: Sequence[str], report: Mapping[str, Any]) -> None:
-        """Writes summary.csv, of all records, and report.json."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        text = io.StringIO()
-        hours = ("span_h", "wear_h", "non_wear_h", "no_data_h", "too_short_h")
-        columns = ["recording", "person", "device", "device_id", "calibrated", "day"]
-        columns += [*hours, *(f"hours_{label}" for label in labels)]
-        writer = csv.DictWriter(text, columns, lineterminator="\n")
-        writer.writeheader()
-        for record in self.records:
-            about = {
-                "recording": record["name"],
-                "person": record["person"],
-                "device": record["device"],
-                "device_id": record["device_id"],
-                "calibrated": "yes" if record["calibration"]["ok"] else "no",
-            }
-            for day in record["days"]:
-                numbers = {k: round(v, 4) for k, v in day.items() if k != "day"}
-                writer.writerow({**about, "day": day["day"], **numbers})
-        replace_file(self.folder / "summary.csv", text.getvalue().encode())
-        replace_file(self.folder / "report.json", _json(report))
+def find(
+    inputs: Sequence[str], output: str, options: formats.ReadOptions
+) -> tuple[list[str], list[tuple[str, str]], list[tuple[str, str]]]:
+    """The device files that inputs name.
+
+    Returns:
+      Their paths; path and reason of named files that are none; and of files in
+      folders that look like raw data but cannot be read.
+
+    Raises:
+      FileNotFoundError: An input does not exist.
+    """
+    # Results may lie among the files that they are made from.
+    results = plan.absolute(output).rstrip("/") + "/"
+    found, refused, unsupported = [], [], []
+    for where in inputs:
+        paths, skipped = formats.find_recordings(where, options)
+        found += [plan.absolute(path) for path in paths]
+        skipped = [(plan.absolute(path), why) for path, why in skipped]
+        if epath.Path(where).is_dir():
+            unsupported += skipped
+        elif not paths:
+            try:
+                formats.read_recording(where, options)
+            except (rec.FormatError, OSError) as error:
+                refused.append((plan.absolute(where), res.reason(error, where)))
+    kept = [path for path in dict.fromkeys(found) if not path.startswith(results)]
+    unsupported = [s for s in unsupported if not s[0].startswith(results)]
+    return kept, refused, unsupported
+
+
+def predict_files(
+    inputs: Sequence[str],
+    bundle: epath.PathLike,
+    output: epath.PathLike,
+    settings: Settings = Settings(),  # noqa: B008
+    *,
+    batch_size: int | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Predicts all device files that `inputs` name, with results in `output`.
+
+    Args:
+      inputs: Files and folders.
+      bundle: Of launch.finetune.
+      output: Folder; see the top of this file.
+      settings: What results depend on. What `options` leave open is read as the
+        bundle's training data were.
+      batch_size: Windows at a time; chosen by device if None.
+      overwrite: Predict again what is there already.
+
+    Returns:
+      What report.json holds; under `records` also what is known of each recording.
+
+    Raises:
+      BundleError: The bundle is none, or none of a classifier.
+      FileNotFoundError: An input does not exist.
+      WorkdirError: The results cannot be written.
+    """
+    model = open_bundle(bundle)
+    settings = _completed(settings, model)
+    paths, refused, unsupported = find(inputs, str(output), settings.options)
+    results = res.Results(output, settings.key(bundle), fields=("days",))
+
+    def finish(
+        account: dict[str, Any], records: list[dict[str, Any]]
+    ) -> dict[str, Any]:
+        report = {
+            "bundle": plan.absolute(bundle),
+            **account,
+            "unsupported": unsupported,
+            "not_calibrated": [
+                (record["source"], record["calibration"]["reason"])
+                for record in records
+                if not record["calibration"]["ok"]
+            ],
+        }
+        if records or account["failed"]:
+            columns = ["recording", "person", "device", "device_id", "calibrated"]
+            columns += ["day", *_HOURS, *(f"hours_{label}" for label in model.labels)]
+            results.write_summary(columns, _days(results.records), report)
+        return {**report, "records": records}
+
+    return res.process(
+        results.named(inputs, paths),
+        results,
+        lambda job: predict(model, job, settings, batch_size),
+        finish,
+        refused=refused,
+        overwrite=overwrite,
+    )
+
+
+def _completed(settings: Settings, model: ClassifierModel) -> Settings:
+    if "read" not in model.info["preprocessing"]:
+        return settings
+    given, trained = settings.options, read_options(model.info)
+    options = formats.ReadOptions(
+        tz=given.tz or trained.tz, csv=given.csv or trained.csv
+    )
+    return dataclasses.replace(settings, options=options)
+
+
+def table(report: dict[str, Any]) -> str:
+    """The report as text: counts, hours, and why files were not used."""
+    lines = res.counts(
+        report, "device files", not_calibrated=len(report["not_calibrated"])
+    )
+    lines += res.reasons(report, "failed", "unsupported", "not_calibrated")
+    for record in report["records"][:_MOST_SHOWN]:
+        hours, shown = record["hours"], timeline_figures.duration
+        parts = [
+            f"{label} {shown(hours[f'hours_{label}'])}" for label in record["labels"]
+        ]
+        parts.append(f"not worn {shown(hours['non_wear_h'])}")
+        parts.append(f"no data {shown(hours['no_data_h'])}")
+        lines.append(f"{record['name']}: {', '.join(parts)}")
+        if record["repeated_s"]:
+            lines.append(
+                f"  its clock was set back: {record['repeated_s']:,.0f} s occur twice"
+            )
+    if report["other_recordings"]:
+        lines.append(
+            f"{report['other_recordings']:,} recordings there are of another bundle or"
+            " other settings, and not in summary.csv"
+        )
+    return "\n".join(lines)
+
+
+def _days(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Rows of summary.csv."""
+    for record in records:
+        about = {
+            "recording": record["name"],
+            "person": record["person"],
+            "device": record["device"],
+            "device_id": record["device_id"],
+            "calibrated": "yes" if record["calibration"]["ok"] else "no",
+        }
+        for day in record["days"]:
+            numbers = {k: round(v, 4) for k, v in day.items() if k != "day"}
+            yield {**about, "day": day["day"], **numbers}
 
 
 def predict(
@@ -271,22 +323,5 @@ def _record(
 
 
 def _encoded(found: timeline.Timeline, kind: str) -> bytes:
-    sink = pa.BufferOutputStream()
-    if kind == "csv":
-        pyarrow.csv.write_csv(timeline.table(found, digits=_DIGITS), sink)
-    else:
-        pyarrow.parquet.write_table(timeline.table(found), sink)
-    return sink.getvalue().to_pybytes()
-
-
-def reason(error: Exception, path: str) -> str:
-    """A message for a file of which a reader knows; else what broke, and where."""
-    if isinstance(error, rec.FormatError | OSError):
-        return str(error).removeprefix(f"{path}: ")
-    at = traceback.extract_tb(error.__traceback__)[-1]
-    where = f"{epath.Path(at.filename).name}:{at.lineno}"
-    return f"{type(error).__name__} at {where}: {error}"
-
-
-def _json(value: Mapping[str, Any]) -> bytes:
-    return (json.dumps(value, indent=1) + "\n").encode()
+    rows = timeline.table(found, digits=_DIGITS if kind == "csv" else None)
+    return res.encoded(rows, kind)

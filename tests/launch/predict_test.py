@@ -15,7 +15,7 @@ from absl import app
 
 import sigjax
 from launch import predict, prediction
-from launch.predict import open_bundle, predict_files, table
+from launch.prediction import open_bundle, predict_files, table
 from sigjax import export
 from sigjax.data import synthetic
 from sigjax.data.formats import ReadOptions
@@ -287,5 +287,5 @@ def test_the_command(raw, bundle, tmp_path):
 
 
 def test_no_file_is_a_wrong_use():
-    with pytest.raises(app.UsageError, match="name at least one device file"):
+    with pytest.raises(app.UsageError, match="name at least one file"):
         predict.main(["predict"])
