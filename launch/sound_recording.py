@@ -1,0 +1,329 @@
+"""One recording of a machine through a detector of anomalous sounds."""
+
+import collections
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from etils import epath
+
+from launch import results as res
+from launch import sound_settings
+from launch.sound_settings import Settings
+from sigjax.data import audio, pcm_stream
+from sigjax.data.wearable import jobs
+from sigjax.evals import sound_strip
+from sigjax.evals import sound_timeline_figures as figures
+from sigjax.inference.detector import SoundDetector
+from sigjax.inference.rolling import Rolling, Window
+from sigjax.inference.watch import Row, Watch
+
+_BLOCK_S = 10.0
+_BATCH = 16
+
+
+def windows_of(
+    path: str, rate_hz: int, asked: Settings
+) -> Iterator[tuple[np.ndarray, list[Window]]]:
+    """Reads a file block by block.
+
+    Yields:
+      A stretch of its wave, float32 `[s]` at `rate_hz`, and the windows that it ends.
+
+    Raises:
+      AudioError: The file is damaged, or has no such channel.
+    """
+    info = audio.probe(path)
+    channel = pcm_stream.Channel(
+        source_hz=info.rate_hz, rate_hz=rate_hz, channel=asked.channel
+    )
+    rolling = Rolling(
+        rate_hz=rate_hz,
+        source_hz=info.rate_hz,
+        window_s=asked.window_s,
+        hop_s=asked.hop_s,
+    )
+    for frames in pcm_stream.file_blocks(path, block_s=_BLOCK_S):
+        block = channel.feed(frames)
+        yield block.wave, rolling.push(block)
+    block = channel.close()
+    yield block.wave, rolling.close(block)
+
+
+class _Highest:
+    """Keeps the window with the highest score above its threshold."""
+
+    def __init__(self):
+        self.row: Row | None = None
+        self.wave = np.empty(0, np.float32)
+        self._excess = -math.inf
+
+    def update(self, windows: Sequence[Window], rows: Sequence[Row]) -> None:
+        for window, row in zip(windows, rows, strict=True):
+            excess = row.score - row.threshold
+            if excess > self._excess:  # Not where there is no score.
+                self.row, self.wave, self._excess = row, window.wave.copy(), excess
+
+
+def predict(
+    detector: SoundDetector,
+    job: jobs.Job,
+    asked: Settings,
+    batch_size: int | None = None,
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Scores one recording, however long: no more than a few windows are in memory.
+
+    Args:
+      detector: Knows the machine.
+      job: The file.
+      asked: With window and hop in seconds; see `Settings.completed`.
+      batch_size: Windows at a time; 16 if None.
+
+    Returns:
+      What NAME.json holds, and the other files' content by name.
+
+    Raises:
+      AudioError: The file is damaged, or has no such channel.
+    """
+    began, size = time.perf_counter(), batch_size or _BATCH
+    watching = sound_settings.watch(detector, asked)
+    strip, highest = sound_strip.Strip(detector.rate_hz), _Highest()
+    waiting: list[Window] = []
+    rows: list[Row] = []
+
+    def judge(count: int) -> None:
+        now, waiting[:] = waiting[:count], waiting[count:]
+        said = watching.judge(now)
+        highest.update(now, said)
+        rows.extend(said)
+
+    for wave, windows in windows_of(job.path, detector.rate_hz, asked):
+        strip.feed(wave)
+        waiting += windows
+        while len(waiting) >= size:
+            judge(size)
+    if waiting:
+        judge(len(waiting))
+    scored = time.perf_counter()
+    record = _record(job, asked, watching, rows)
+    record |= _warnings(detector, job, asked, record)
+    worst = _worst(detector, watching, highest, asked)
+    if worst is not None:
+        record["band"] = _band(worst)
+    table = pa.Table.from_pylist([values(r, asked) for r in rows], schema(asked))
+    files = {
+        f"{job.name}.{asked.format}": res.encoded(table, asked.format),
+        f"{job.name}.png": _picture(record, rows, strip, worst, asked),
+    }
+    record["seconds"] = {
+        "score": round(scored - began, 3),
+        "write": round(time.perf_counter() - scored, 3),
+    }
+    return record, files
+
+
+def _worst(
+    detector: SoundDetector, watching: Watch, highest: _Highest, asked: Settings
+) -> figures.Worst | None:
+    row = highest.row
+    if row is None or not asked.map:
+        return None
+    # A window of several clips is drawn from the beginning, as far as one reaches.
+    wave = highest.wave[: round(detector.clip_s * detector.rate_hz)]
+    found = detector.anomaly_map(
+        wave, machine=watching.machine, section=watching.section
+    )
+    spectrogram = sound_strip.spectrogram(wave, detector.rate_hz)
+    frames = max(1, int(np.searchsorted(found.time_s, spectrogram.duration_s)))
+    return figures.Worst(
+        start_s=row.start_s,
+        end_s=row.end_s,
+        above=row.score > row.threshold,
+        spectrogram=spectrogram,
+        value=found.value[:frames],  # A short wave is repeated.
+        frequency_hz=found.frequency_hz,
+    )
+
+
+def _band(worst: figures.Worst) -> dict[str, float] | None:
+    band = sound_strip.loudest_band(worst.value, worst.frequency_hz)
+    return None if band is None else {k: round(v, 3) for k, v in band._asdict().items()}
+
+
+def _record(
+    job: jobs.Job, asked: Settings, watching: Watch, rows: Sequence[Row]
+) -> dict[str, Any]:
+    info = audio.probe(job.path)
+    score = np.array([row.score for row in rows])
+    scored = np.isfinite(score)
+    remarks = collections.Counter(r.remark.split(":")[0] for r in rows if r.remark)
+    near = collections.Counter(row.nearest for row in rows if row.nearest)
+    open_set = np.array([row.open_set for row in rows], bool)
+    drifts = [row.drift for row in rows if row.drift]
+    own = (watching.machine, watching.section or "")
+    threshold = watching.detector.thresholds.get(own)
+    return {
+        "name": job.name,
+        "source": job.path,
+        "bytes": job.bytes,
+        "modified": job.modified,
+        "rate_hz": info.rate_hz,
+        "channels": info.channels,
+        "channel": asked.channel,
+        "duration_s": round(info.duration_s, 3),
+        "start": asked.start_time,
+        "machine": watching.machine,
+        "section": watching.section,
+        "window_s": asked.window_s,
+        "hop_s": asked.hop_s,
+        "windows": len(rows),
+        "scored": int(scored.sum()),
+        "not_scored": int((~scored).sum()),
+        "anomalous": sum(row.decision == 1 for row in rows),
+        "alarms": _alarms(rows),
+        "highest": _highest_of(rows),
+        "median_score": _number(np.median(score[scored])) if scored.any() else None,
+        "threshold": None if threshold is None else threshold.as_dict(),
+        "promise": "" if threshold is None else threshold.describe(asked.hop_s),
+        "drift": {
+            "windows": len(drifts),
+            "last": rows[-1].drift if rows else "",
+            "first_s": next((row.end_s for row in rows if row.drift), None),
+            "limits": watching.drift_note,
+        },
+        "nearest": dict(near.most_common()),
+        "open_set": int(open_set.sum()),
+        "remarks": dict(remarks.most_common()),
+    }
+
+
+def _alarms(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    found = []
+    for first, stop in figures.runs(np.array([row.alarm for row in rows], bool)):
+        score = [row.score for row in rows[first:stop] if math.isfinite(row.score)]
+        found.append(
+            {
+                "start_s": rows[first].start_s,
+                "end_s": rows[stop - 1].end_s,
+                "highest": _number(max(score)) if score else None,
+            }
+        )
+    return found
+
+
+def _highest_of(rows: Sequence[Row]) -> dict[str, float | None] | None:
+    scored = [row for row in rows if math.isfinite(row.score)]
+    if not scored:
+        return None
+    row = max(scored, key=lambda row: row.score - row.threshold)
+    return {
+        "score": _number(row.score),
+        "threshold": _number(row.threshold),
+        "start_s": row.start_s,
+        "end_s": row.end_s,
+    }
+
+
+def _number(value: float) -> float:
+    """To six digits, as tables have it."""
+    return float(f"{value:.6g}")
+
+
+def _warnings(
+    detector: SoundDetector, job: jobs.Job, asked: Settings, record: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What puts all of a recording's scores in doubt, and where it is from."""
+    notes, doubts = [], []
+    if (epath.Path(job.path).parent / "SIMULATED.txt").exists():
+        notes.append("simulated recording")
+    if detector.simulated:
+        notes.append("detector of simulated sound")
+    if record["rate_hz"] < detector.rate_hz:
+        doubts.append(
+            f"recorded at {record['rate_hz']:,} Hz: nothing above"
+            f" {record['rate_hz'] / 2:,.0f} Hz is in it, where the detector listens to"
+            f" {detector.rate_hz / 2:,.0f} Hz"
+        )
+    if record["channels"] > 1:
+        doubts.append(f"{record['channels']} channels: {_which(asked.channel)}")
+    if not math.isclose(asked.window_s, detector.clip_s):
+        doubts.append(
+            f"thresholds are those of clips of {detector.clip_s:g} s, windows have"
+            f" {asked.window_s:g} s"
+        )
+    return {"notes": notes, "doubts": doubts}
+
+
+def _which(channel: audio.Channel) -> str:
+    return "their mean is taken" if channel == "mean" else f"channel {channel} is taken"
+
+
+def schema(asked: Settings) -> pa.Schema:
+    """Columns of the rows of windows."""
+    clock = [("time", pa.string())] if asked.start_time else []
+    near = [("nearest", pa.string()), ("open_set", pa.int8())] if asked.nearest else []
+    return pa.schema(
+        [
+            ("start_s", pa.float64()),
+            ("end_s", pa.float64()),
+            *clock,
+            ("score", pa.float64()),
+            ("threshold", pa.float64()),
+            ("decision", pa.int8()),
+            ("alarm", pa.int8()),
+            ("drift", pa.string()),
+            *near,
+            ("remark", pa.string()),
+        ]
+    )
+
+
+def values(row: Row, asked: Settings) -> dict[str, Any]:
+    """A row as a table has it; None for what is not known of a window."""
+    scored = row.decision >= 0
+    found: dict[str, Any] = {
+        **row._asdict(),
+        "start_s": round(row.start_s, 4),
+        "end_s": round(row.end_s, 4),
+        "score": _number(row.score) if scored else None,
+        "threshold": _number(row.threshold) if scored else None,
+        "decision": row.decision if scored else None,
+        "alarm": int(row.alarm),
+        "open_set": int(row.open_set) if row.nearest else None,
+    }
+    if asked.start_time:
+        start = sound_settings.started(asked.start_time)
+        found["time"] = sound_settings.at(start, row.start_s)
+    return {name: found[name] for name in schema(asked).names}
+
+
+def _picture(
+    record: Mapping[str, Any],
+    rows: Sequence[Row],
+    strip: sound_strip.Strip,
+    worst: figures.Worst | None,
+    asked: Settings,
+) -> bytes:
+    def column(name: str) -> np.ndarray:
+        return np.array([getattr(row, name) for row in rows])
+
+    section = f" / section {record['section']}" if record["section"] else ""
+    start = asked.start_time
+    return figures.recording(
+        figures.Scored(
+            start_s=column("start_s"),
+            end_s=column("end_s"),
+            score=column("score"),
+            threshold=column("threshold"),
+            alarm=column("alarm").astype(bool),
+            hop_s=asked.hop_s,
+        ),
+        strip.close(),
+        worst,
+        title=f"{record['name']}  ·  {record['machine']}{section}",
+        note=", ".join(record["notes"]),
+        start=sound_settings.started(start) if start else None,
+    )
