@@ -43,8 +43,8 @@ def evaluate_sounds(
     `output` gets, for each side (development, evaluation) that has labelled clips,
     `SIDE/report.html`, `scores.csv` and `results.json`; `candidates.csv`, every
     back-end's score of every test clip; `choice.md`, what was chosen and how, beside
-    the oracle, and `choice.json`, the back-end by machine; and `submission/`, the files of the year's evaluator, where it is a year
-    of DCASE.
+    the oracle; `choice.json`, the back-end by machine; and `submission/`, the files of
+    the year's evaluator, where it is a year of DCASE.
 
     Args:
       parts: Of one data set.
@@ -126,21 +126,30 @@ def _choose(
                 name=f"mean of the figures of {year}'s rule",
             )
     development = figures.get("development")
-    if development is None or set(development.value) < set(scored):
-        why = "there are no labelled development clips to choose by"
+    if development is None or not selection.measured(development):
+        why = "there are no development clips of both labels to choose by"
         return (
             given,
             f"back-end {first} for all machines, the first that is named: {why}",
         )
-    choice = selection.select(development)
-    if "evaluation" not in figures:
-        lines = [
-            f"{machine}: {name}, {100 * development.value[machine][name]:.2f} %"
-            for machine, name in choice.candidate.items()
-        ]
-        lines.append("chosen on the development clips, so these figures flatter")
-        return dict(choice.candidate), "\n".join(lines)
-    return dict(choice.candidate), selection.table(choice, figures["evaluation"])
+    # Since 2023 the evaluation machines are others: what is best for all of those that
+    # can be judged is taken for them.
+    whole = selection.measured(development) >= set(scored)
+    choice = selection.select(
+        development, scope="machine" if whole else "machine_or_all"
+    )
+    one = choice.candidate.get(selection.ALL, first)
+    chosen = {machine: choice.candidate.get(machine, one) for machine in scored}
+    if "evaluation" in figures:
+        return chosen, selection.table(choice, figures["evaluation"])
+    lines = [
+        f"{machine}: {name}, {100 * value:.2f} %"
+        if (value := development.value.get(machine, {}).get(name, np.nan)) == value
+        else f"{machine}: {name}, the best of the other machines"
+        for machine, name in chosen.items()
+    ]
+    lines.append("chosen on the development clips, so these figures flatter")
+    return chosen, "\n".join(lines)
 
 
 def _results(

@@ -66,6 +66,9 @@ class Figures:
     value: Mapping[str, Mapping[str, float]]
 
 
+Scope = Literal["machine", "all", "machine_or_all"]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Choice:
     """A candidate for each machine, chosen on development sections.
@@ -142,15 +145,14 @@ def measure(
     return Figures(side=side, name=name, sections=sections, value=value)
 
 
-def select(
-    development: Figures, *, scope: Literal["machine", "all"] = "machine"
-) -> Choice:
+def select(development: Figures, *, scope: Scope = "machine") -> Choice:
     """Chooses on the development sections.
 
     Args:
       development: Figures of that side.
       scope: `"machine"` one candidate for each machine; `"all"` one for all of them, by
-        the harmonic mean of the machines' figures.
+        the harmonic mean of the machines' figures; `"machine_or_all"` one for each, and
+        one for all, which holds for machines without any figure.
 
     Returns:
       Of equal figures the candidate that was named first.
@@ -163,20 +165,30 @@ def select(
             "select takes development figures: a choice on the evaluation side is"
             " an oracle"
         )
-    return Choice(candidate=_best(development, scope), development=development)
+    if scope not in ("machine", "all", "machine_or_all"):
+        raise SelectionError(
+            f"scope must be 'machine', 'all' or 'machine_or_all', got {scope!r}"
+        )
+    candidate = {} if scope == "all" else _best_of_each(development)
+    without = set(development.value) - set(candidate)
+    if scope == "machine" and without:
+        raise SelectionError(f"{min(without)}: no candidate has a figure")
+    if scope != "machine":
+        candidate[ALL] = _best_of_all(development)
+    return Choice(candidate=candidate, development=development)
 
 
-def oracle(
-    evaluation: Figures, *, scope: Literal["machine", "all"] = "machine"
-) -> Oracle:
+def oracle(evaluation: Figures) -> Oracle:
     """What would have been best on the evaluation sections: an upper bound.
+
+    A machine without any figure, for example without anomalies, has none.
 
     Raises:
       SelectionError: For figures of the other side, or a machine without any.
     """
     if evaluation.side != "evaluation":
         raise SelectionError("oracle takes evaluation figures")
-    return Oracle(candidate=_best(evaluation, scope), evaluation=evaluation)
+    return Oracle(candidate=_best_of_each(evaluation), evaluation=evaluation)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -260,8 +272,20 @@ def table(choice: Choice, evaluation: Figures) -> str:
             f" {row.oracle_candidate} | {bound} |"
         )
     count = len({c for by in evaluation.value.values() for c in by})
+    lines += [""]
+    without = sorted(set(evaluation.value) - set(_defined(evaluation)))
+    if without:
+        lines += [
+            f"{', '.join(without)}: no figure, since normal or anomalous clips are"
+            " missing; no part of the mean.",
+        ]
+    unchosen = sorted(set(choice.development.value) - set(_defined(choice.development)))
+    if unchosen:
+        lines += [
+            f"{', '.join(unchosen)}: nothing to choose by on the development sections;"
+            f" {choice.candidate.get(ALL, '')} is best for the others there.",
+        ]
     lines += [
-        "",
         f"{evaluation.name}, per cent; {count} candidates. The result is the column"
         " `evaluation`: chosen on other sections than it is reported on. `oracle` chose"
         " on the evaluation sections and is an upper bound, not a result.",
@@ -274,24 +298,36 @@ def _keys(clips: ScoredClips) -> list[tuple[str, str, str]]:
     return list(zip(*(np.asarray(c, np.str_).tolist() for c in columns), strict=True))
 
 
-def _best(figures: Figures, scope: str) -> dict[str, str]:
-    if scope not in ("machine", "all"):
-        raise SelectionError(f"scope must be 'machine' or 'all', got {scope!r}")
-    groups = {m: dict(by) for m, by in figures.value.items()}
-    if scope == "all":
-        names = list(dict.fromkeys(c for by in groups.values() for c in by))
-        merged = {}
-        for name in names:
-            found = [by.get(name, np.nan) for by in groups.values()]
-            merged[name] = _harmonic(found)
-        groups = {ALL: merged}
-    best = {}
-    for machine, by in groups.items():
-        defined = {name: value for name, value in by.items() if not np.isnan(value)}
-        if not defined:
-            raise SelectionError(f"{machine}: no candidate has a figure")
-        best[machine] = max(defined, key=defined.__getitem__)
-    return best
+def measured(figures: Figures) -> set[str]:
+    """Machines of which some candidate has a figure."""
+    return set(_defined(figures))
+
+
+def _defined(figures: Figures) -> dict[str, dict[str, float]]:
+    """Figures that are numbers, of machines that have any."""
+    found = {
+        machine: {name: value for name, value in by.items() if not np.isnan(value)}
+        for machine, by in figures.value.items()
+    }
+    return {machine: by for machine, by in found.items() if by}
+
+
+def _best_of_each(figures: Figures) -> dict[str, str]:
+    every = _defined(figures).items()
+    return {machine: max(by, key=by.__getitem__) for machine, by in every}
+
+
+def _best_of_all(figures: Figures) -> str:
+    every = _defined(figures)
+    names = dict.fromkeys(name for by in every.values() for name in by)
+    merged = {
+        name: _harmonic([by[name] for by in every.values()])
+        for name in names
+        if all(name in by for by in every.values())
+    }
+    if not merged:
+        raise SelectionError("no candidate has a figure of every machine")
+    return max(merged, key=merged.__getitem__)
 
 
 def _read(candidate: Mapping[str, str], figures: Figures) -> dict[str, float]:
@@ -299,6 +335,9 @@ def _read(candidate: Mapping[str, str], figures: Figures) -> dict[str, float]:
     found = {}
     for machine, by in figures.value.items():
         name = candidate.get(machine, candidate.get(ALL))
+        if name is None and all(np.isnan(value) for value in by.values()):
+            found[machine] = float("nan")
+            continue
         if name is None:
             raise SelectionError(f"{machine}: nothing was chosen for it")
         if name not in by:
@@ -306,10 +345,13 @@ def _read(candidate: Mapping[str, str], figures: Figures) -> dict[str, float]:
                 f"{machine}: no figure of {name!r} on the {figures.side} side"
             )
         found[machine] = by[name]
-    return found | {ALL: _harmonic(list(found.values()))}
+    # A machine without a figure is told of, and no part of the mean.
+    return found | {ALL: _harmonic([v for v in found.values() if not np.isnan(v)])}
 
 
 def _harmonic(values: list[float]) -> float:
     """As the official scores have it: 0 counts as the smallest step from 1."""
+    if not values:
+        return float("nan")
     floored = np.maximum(np.asarray(values, float), np.finfo(float).eps)
     return float(len(floored) / (1 / floored).sum())

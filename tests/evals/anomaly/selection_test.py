@@ -101,6 +101,23 @@ def test_undefined_figures_are_never_chosen():
         report(select(DEV), figures("evaluation", {"fan": {}, "pump": {}}, "03"))
 
 
+def test_a_machine_without_anomalies_takes_what_is_best_for_the_others():
+    nan = float("nan")
+    none = {"knn": nan, "gmm": nan}
+    development = figures("development", {**DEV.value, "saw": none})
+    with pytest.raises(SelectionError, match="saw: no candidate"):
+        select(development)
+    choice = select(development, scope="machine_or_all")
+    assert choice.candidate == {"fan": "knn", "pump": "gmm", ALL: "gmm"}
+    new = {"saw": {"knn": 0.9, "gmm": 0.6}, "fan": none, "pump": EVAL.value["pump"]}
+    found = report(choice, figures("evaluation", new, "03"))
+    assert np.isnan(found["fan"]) and found["saw"] == 0.6
+    assert found[ALL] == pytest.approx(2 / (1 / 0.6 + 1 / 0.75))
+    text = table(choice, figures("evaluation", new, "03"))
+    assert "fan: no figure" in text and "saw: nothing to choose by" in text
+    assert "| fan | knn | 90.00 | – |  | – |" in text
+
+
 def test_of_equal_figures_the_first_named_wins():
     value = {"fan": {"b": 0.5, "a": 0.5}}
     assert select(figures("development", value)).candidate == {"fan": "b"}
