@@ -26,8 +26,9 @@ _LARGEST_PRODUCT = 256
 # With more blocks than this in a frame, gathering samples compiles faster than joining
 # blocks.
 _MOST_BLOCKS = 32
-# Samples of all frames of a stretch on CPU: frames and spectrum then fit the L2 cache.
-_STRETCH_VALUES = 2**16
+# Samples of all frames of a stretch on CPU: 16 s at the usual sizes. Frames and
+# spectrum fit the last cache; to cut shorter ones costs more than a nearer cache gains.
+_STRETCH_VALUES = 2**19
 
 
 def frame_count(samples: int, *, n_fft: int, hop: int, center: bool = True) -> int:
@@ -91,8 +92,12 @@ def pad_ends(x: Float[Array, "*a s"], n_fft: int, pad: Pad) -> Float[Array, "*a 
         raise ValueError(f"unknown pad {pad!r}; known are 'reflect' and 'zero'")
     if pad == "reflect" and x.shape[-1] < 2:
         raise ValueError("one sample has no mirror image: use pad='zero'")
-    widths = [(0, 0)] * (x.ndim - 1) + [(half, half)]
-    return jnp.pad(x, widths, mode="constant" if pad == "zero" else "reflect")
+    if pad == "reflect":
+        return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(half, half)], mode="reflect")
+    silence = jnp.zeros((*x.shape[:-1], half), x.dtype)
+    # Joined, these are three copies of whole runs; jnp.pad, or XLA where it fuses this
+    # into its users, asks of every sample where it lies: on CPU five times slower.
+    return jax.lax.optimization_barrier(jnp.concatenate([silence, x, silence], axis=-1))
 
 
 def _fit(x: Array, samples: int) -> Array:
@@ -120,6 +125,9 @@ def cut_frames(
     rows = frames + blocks - 1
     cut = _fit(x, rows * hop).reshape(*x.shape[:-1], rows, hop)
     parts = [cut[..., i : i + frames, :] for i in range(blocks)]
+    if blocks * hop == length:
+        joined = jnp.stack(parts, axis=-2)  # of whole rows: on CPU twice as fast
+        return joined.reshape(*x.shape[:-1], frames, length)
     parts[-1] = parts[-1][..., : length - (blocks - 1) * hop]
     return jnp.concatenate(parts, axis=-1)
 
@@ -130,25 +138,36 @@ def map_stretches(
     *,
     length: int,
     hop: int,
+    pad: Pad | None = None,
 ) -> Float[Array, "*a t f"]:
     """`function(x)`, for a function of frames that looks at every frame alone.
 
-    On CPU it is applied to stretches of time that fit the cache; frames and spectrum
-    are several times the size of `x`. Elsewhere this is the plain call.
+    On CPU it is applied to rows, or stretches of time, that fit the cache; frames and
+    spectrum are several times the size of `x`. Elsewhere this is the plain call.
 
     Args:
       function: `[..., s]` to `[..., 1 + (s - length) // hop, f]`.
       x: `[..., s]`.
       length: Samples of a frame.
       hop: Samples from one frame to the next.
+      pad: What `pad_ends` puts around `x` before; None for nothing.
 
     Returns:
-      What `function(x)` gives.
+      What `function(x)` gives, or `function(pad_ends(x, length, pad))`.
     """
-    frames = frame_count(x.shape[-1], n_fft=length, hop=hop, center=False)
+    frames = frame_count(x.shape[-1], n_fft=length, hop=hop, center=pad is not None)
     most = max(1, _STRETCH_VALUES // length)
+    if pad is None:
+        padded = function
+    else:
+
+        def padded(x: Array) -> Array:
+            return function(pad_ends(x, length, pad))
+
     if jax.default_backend() != "cpu" or frames <= most:
-        return map_rows(function, x)
+        return map_rows(padded, x)
+    if pad is not None:
+        x = pad_ends(x, length, pad)
     stretches = -(-frames // most)
     each = -(-frames // stretches)
     samples = (each - 1) * hop + length
@@ -279,11 +298,11 @@ def stft_magnitude(
     values = window_values(window, n_fft)
     frame_count(x.shape[-1], n_fft=n_fft, hop=hop, center=center)
     x = x.astype(jnp.float32)
-    if center:
-        x = pad_ends(x, n_fft, pad)
 
     def magnitude(x: Array) -> Array:
         frames = cut_frames(x, length=n_fft, hop=hop)
         return magnitude_of(spectral_power(frames, values, method=method))
 
-    return map_stretches(magnitude, x, length=n_fft, hop=hop)
+    return map_stretches(
+        magnitude, x, length=n_fft, hop=hop, pad=pad if center else None
+    )

@@ -9,7 +9,8 @@ is float32: bands within 70 dB of the loudest one of their frame agree to 1e-3 d
 what lies further below is rounding noise. The cost of a clip of 10 s at 16 kHz
 (313 frames of 1024 samples, 128 bands): 8 MFLOP for the FFTs and 41 MFLOP for the mel
 bands as one matrix product, of which 98 % are zeros. On CPU the bands are therefore
-summed in a few groups, each over its own bins.
+summed in a few groups, each over its own bins. Half of the time is the FFT's, for which
+XLA takes one core: to use several, give JAX a CPU device for each and divide the batch.
 """
 
 import dataclasses
@@ -243,11 +244,16 @@ def log_mel(
         spectrum = framing.spectral_power(frames, window, precision=precision)
         if config.power == 1:
             spectrum = framing.magnitude_of(spectrum)
-        return _weigh(spectrum, weights)
+        summed = jnp.maximum(_weigh(spectrum, weights), config.floor)
+        return (20 / config.power / np.log(10)) * jnp.log(summed)
 
-    padded = framing.pad_ends(x.astype(jnp.float32), config.n_fft, config.pad)
-    out = framing.map_stretches(bands, padded, length=config.n_fft, hop=config.hop)
-    out = (20 / config.power / np.log(10)) * jnp.log(jnp.maximum(out, config.floor))
+    out = framing.map_stretches(
+        bands,
+        x.astype(jnp.float32),
+        length=config.n_fft,
+        hop=config.hop,
+        pad=config.pad,
+    )
     if config.depth_db is not None:
         largest = jnp.max(out, axis=(-2, -1), keepdims=True)
         out = jnp.maximum(out, largest - config.depth_db)

@@ -64,7 +64,9 @@ def test_a_mirror_is_that_of_numpy(samples):
     np.testing.assert_array_equal(got, np.pad(x, 32, mode="reflect"))
 
 
-@pytest.mark.parametrize(("length", "hop"), [(10, 3), (10, 10), (4, 9), (99, 2)])
+@pytest.mark.parametrize(
+    ("length", "hop"), [(10, 3), (12, 4), (10, 10), (4, 9), (99, 2)]
+)
 @pytest.mark.parametrize("samples", [99, 100, 107])
 def test_frames_are_cut_at_every_hop(length, hop, samples):
     x = _noise(2, samples)
@@ -84,6 +86,10 @@ def test_stretches_of_time_change_nothing(frames, monkeypatch):
     got = framing.map_stretches(loudness, x, length=30, hop=11)
     assert got.shape == (3, frames, 1)
     np.testing.assert_allclose(got, loudness(x), rtol=1e-6)
+    # Padding comes before: 2 x 15 samples are 2 frames and a piece.
+    got = framing.map_stretches(loudness, x, length=30, hop=11, pad="zero")
+    padded = jnp.pad(x, [(0, 0), (15, 15)])
+    np.testing.assert_allclose(got, loudness(padded), rtol=1e-6)
 
 
 def test_parseval_holds_in_every_frame():
