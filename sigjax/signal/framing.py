@@ -157,12 +157,9 @@ def map_stretches(
     """
     frames = frame_count(x.shape[-1], n_fft=length, hop=hop, center=pad is not None)
     most = max(1, _STRETCH_VALUES // length)
-    if pad is None:
-        padded = function
-    else:
 
-        def padded(x: Array) -> Array:
-            return function(pad_ends(x, length, pad))
+    def padded(x: Array) -> Array:
+        return function(x if pad is None else pad_ends(x, length, pad))
 
     if jax.default_backend() != "cpu" or frames <= most:
         return map_rows(padded, x)
