@@ -68,7 +68,7 @@ def evaluate_sounds(
     replace_file(output / "choice.md", f"{text}\n".encode())
     # What launch.export reads.
     replace_file(output / "choice.json", f"{json.dumps(choice, indent=1)}\n".encode())
-    lines = [text]
+    lines = [*dict.fromkeys(r for part in parts for r in part.data.remarks), text]
     for side in ("development", "evaluation"):
         found = _results(parts, scored, clips, choice, side, year)
         if found is not None:

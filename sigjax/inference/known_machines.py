@@ -60,8 +60,8 @@ class KnownSection:
       hop_s: Seconds between scored clips that this is for.
       clips: Normal clips that the back-end was fitted on.
       reference: Float32 `[r d]`, some of their embeddings.
-      apart: Float64 `[r]`, distance of each of these to the nearest other; NaN for one
-        that is alone.
+      apart: Float64 `[k]`, distances of normal clips to the nearest of these, itself
+        left out; NaN where there is none.
       level: Float32 `[f]`, mean spectrum of its normal clips.
       facts: Whatever else is worth knowing, in values that JSON can hold.
     """
@@ -129,7 +129,11 @@ class KnownSection:
 
 
 def references(
-    embedding: np.ndarray, metric: str, *, block: np.ndarray | None = None
+    embedding: np.ndarray,
+    metric: str,
+    *,
+    block: np.ndarray | None = None,
+    new: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """`reference` and `apart` of a section's normal clips.
 
@@ -138,6 +142,8 @@ def references(
       metric: `"cosine"` or `"euclidean"`.
       block: Int `[n]`: clips of one block were recorded together, and their distances
         to each other do not count. By default each is of its own.
+      new: `[k d]`, of normal clips that the network was not trained on: their distances
+        stand then.
     """
     block = np.arange(len(embedding)) if block is None else block
     rows = np.flatnonzero(np.isfinite(embedding).all(axis=1))
@@ -145,6 +151,8 @@ def references(
         chosen = np.linspace(0, len(rows) - 1, _MOST_REFERENCES).round()
         rows = rows[chosen.astype(np.int64)]
     kept = embedding[rows].astype(np.float32)
+    if new is not None:
+        return {"reference": kept, "apart": _distance(new, kept, metric)}
     apart = np.full(len(rows), np.nan)
     for name in np.unique(block[rows]):
         own = block[rows] == name
