@@ -121,6 +121,9 @@ def _train(
     # Parts share the data that a config simulates.
     data = system.open_data(data_folder)
     task = system.make_task(data)
+    if jax.process_index() == 0:
+        for remark in getattr(data, "remarks", ()):
+            print(remark, flush=True)
     runtime.save_config(workdir, config)
     trainer = Trainer(
         task,

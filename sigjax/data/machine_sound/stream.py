@@ -178,10 +178,8 @@ class SoundData(SourceData[SoundClips]):
         )
         used = []
         for number in found.tolist():
-            if self.dataset.clips[number].label == ANOMALY:
-                self.left_out["anomalies"] += 1
-            elif self.dataset.silent[number]:
-                self.left_out["silent"] += 1
+            if why := self._unfit(number):
+                self.left_out[why] += 1
             else:
                 used.append(number)
         if not used:
@@ -192,6 +190,12 @@ class SoundData(SourceData[SoundClips]):
                 f" ({dict(self.left_out) or 'none has the side train'})"
             )
         return np.array(used, np.int64)
+
+    def _unfit(self, number: int) -> str:
+        """Why a clip is nothing to learn from; empty if it is."""
+        if self.dataset.clips[number].label == ANOMALY:
+            return "anomalies"
+        return "silent" if self.dataset.silent[number] else ""
 
     def _check_years(self, chosen: np.ndarray) -> None:
         years: dict[tuple[str, str], set[int]] = collections.defaultdict(set)
@@ -243,6 +247,31 @@ class SoundData(SourceData[SoundClips]):
         return steps_per_epoch(self.train_source, self.config.batch_size)
 
     @property
+    def remarks(self) -> list[str]:
+        """What of the set is not used, in words; empty if all of it is."""
+        found = []
+        if self.left_out:
+            why = ", ".join(
+                f"{count} {name}" for name, count in sorted(self.left_out.items())
+            )
+            found.append(f"clips that are not trained on: {why}")
+        machines = {machine for machine, _ in self.classes}
+        unknown = collections.Counter(
+            (clip.machine, clip.section)
+            for clip in self.dataset.clips
+            if clip.side == "test" and clip.machine in machines
+            if (clip.machine, clip.section) not in self._number
+        )
+        for (machine, section), count in sorted(unknown.items()):
+            if self.config.sections and section not in self.config.sections:
+                continue  # nobody asked for it
+            found.append(
+                f"{machine} section {section}: {count} test clips are not scored, since"
+                " none of that section is trained on"
+            )
+        return found
+
+    @property
     def training_clips(self) -> np.ndarray:
         """Numbers of the clips that are trained on, int64 `[n]`."""
         return self.train_source.indices
@@ -289,7 +318,8 @@ class SoundData(SourceData[SoundClips]):
         """Whole clips in segments of `clip_s`, to embed or score.
 
         Args:
-          side: As in `Clip`; None for all. To train on, anomalies are left out.
+          side: As in `Clip`; None for all. Of those to train on, anomalies and silent
+            ones are left out: fitted on, they would pass for normal ever after.
           machine: Its name, several, or None for those of the config (or all).
           section: One, several, or None for those of the config (or all).
           split: `"dev"`, `"eval"`, or None for that of the config (or both).
@@ -311,9 +341,8 @@ class SoundData(SourceData[SoundClips]):
             split if split is not None else c.split or None,
             year=c.year or None,
         )
-        clips = self.dataset.clips
         keep = [
-            not (clips[i].side == "train" and clips[i].label == ANOMALY) for i in found
+            self.dataset.clips[i].side != "train" or not self._unfit(i) for i in found
         ]
         found = found[np.array(keep, bool)]
         size = batch_size or c.batch_size

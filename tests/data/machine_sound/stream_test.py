@@ -1,5 +1,6 @@
 """Batches of machine sounds: which clips, which samples, whoever reads them."""
 
+import copy
 import itertools
 import pickle
 
@@ -71,6 +72,19 @@ def test_classes_are_sections_of_machines(dataset):
     one = data_of(dataset, machines=("pump",), split="eval")
     assert one.classes == (("pump", "03"),) and one.steps_per_epoch == 2
     assert data_of(dataset, sections=("00",)).classes == (("fan", "00"), ("pump", "00"))
+    assert data.remarks == []
+
+
+def test_a_section_of_which_there_are_test_clips_alone_is_told(dataset):
+    clips = [c for c in dataset.clips if (c.side, c.section) != ("train", "03")]
+    other = copy.copy(dataset)
+    other.clips = tuple(clips)
+    assert data_of(other).remarks == [
+        f"{machine} section 03: 4 test clips are not scored, since none of that section"
+        " is trained on"
+        for machine in ("fan", "pump")
+    ]
+    assert data_of(other, sections=("00",)).remarks == []
 
 
 def test_an_epoch_holds_each_clip_once_with_its_class_and_domain(dataset):
@@ -211,7 +225,8 @@ def test_anomalies_and_silence_are_not_trained_on_and_counted(tmp_path):
         "1.wav",
     ]
     assert data.left_out == {"anomalies": 1, "silent": 1}
-    assert len(data.clips(side="train")[0]) == 3  # The silent one can be scored.
+    assert data.remarks == ["clips that are not trained on: 1 anomalies, 1 silent"]
+    assert data.clips(side="train")[0].tolist() == data.training_clips.tolist()
     (batch,) = batches(data, 1)
     assert batch["domain"].tolist() == [-1, -1]
 
