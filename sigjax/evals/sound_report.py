@@ -164,13 +164,15 @@ def _side(results: SoundResults, bootstrap: int, note: str) -> dict[str, Any]:
     scores = results.score()
     intervals = {}
     if bootstrap:
-        intervals = detection_intervals.bootstrap_scores(scores, resamples=bootstrap)
+        intervals = detection_intervals.bootstrap_scores(
+            scores, group=_group(results), resamples=bootstrap
+        )
     machines = {}
     for machine in scores.machines:
         machines[machine] = {
             "side": results.side[0],
             "means": _with_intervals(scores.mean(machine), intervals.get(machine)),
-            "sections": _sections(scores, machine, bootstrap),
+            "sections": _sections(results, scores, machine, bootstrap),
             "decided": decided_rows(results, machine),
             "thresholds": [
                 (section, threshold.describe(results.hop_s))
@@ -201,11 +203,16 @@ def _with_intervals(
     }
 
 
+def _group(results: SoundResults) -> np.ndarray | None:
+    return None if results.group is None else np.asarray(results.group)
+
+
 def _sections(
-    scores: dcase.DcaseScores, machine: str, bootstrap: int
+    results: SoundResults, scores: dcase.DcaseScores, machine: str, bootstrap: int
 ) -> list[dict[str, Any]]:
     """A row for each section and domain: the clips compared, AUC, pAUC, intervals."""
     rows: dict[tuple[str, str], dict[str, Any]] = {}
+    group = _group(results)
     for term, value in zip(scores.terms, scores.values, strict=True):
         if term.machine != machine or not term.official:
             continue
@@ -216,6 +223,7 @@ def _sections(
                 label,
                 scores.clips.score[term.rows],
                 stratum=scores.clips.domain[term.rows],
+                group=None if group is None else group[term.rows],
                 max_fpr=detection.MAX_FPR if term.metric == "pauc" else 1.0,
                 resamples=bootstrap,
             )
@@ -224,6 +232,11 @@ def _sections(
             "domain": term.domain or "all clips",
             "normal": int((label == 0).sum()),
             "anomalous": int((label == 1).sum()),
+            "recordings": [
+                results.recordings(term.rows[label == kind])
+                for kind in (0, 1)
+                if group is not None
+            ],
         })  # fmt: skip
         row[term.metric] = interval
     return list(rows.values())

@@ -38,6 +38,7 @@ _COLUMNS = (
     "score",
     "decision",
     "attributes",
+    "group",
 )
 _VERSION = 1
 
@@ -61,6 +62,9 @@ class SoundResults:
       side: Of each clip, one of `SIDES`.
       facts: What a reader should know, by name: data set, model, run.
       simulated: Whether the clips are simulated.
+      group: Of each clip, the recording that it was cut from: those of one are not
+        independent, and intervals take them together. None where each clip is a
+        recording of its own.
     """
 
     clips: ClipScores
@@ -72,15 +76,17 @@ class SoundResults:
     side: Sequence[str]
     facts: Mapping[str, str]
     simulated: bool
+    group: Sequence[str] | None = None
 
     def __post_init__(self):
         """Refuses columns of other lengths, unknown sides and decisions that differ."""
         dcase.rule_of(self.year)
         thresholds.clips_per_day(self.hop_s)
-        for name in ("attributes", "side"):
-            if len(getattr(self, name)) != len(self.clips):
+        for name in ("attributes", "side", "group"):
+            column = getattr(self, name)
+            if column is not None and len(column) != len(self.clips):
                 raise SoundResultsError(
-                    f"{len(self.clips)} clips, but {len(getattr(self, name))} of {name}"
+                    f"{len(self.clips)} clips, but {len(column)} of {name}"
                 )
         strange = sorted(set(map(str, self.side)) - set(SIDES))
         if strange:
@@ -129,7 +135,14 @@ class SoundResults:
             clips=ClipScores(**columns),
             attributes=[self.attributes[i] for i in rows],
             side=[self.side[i] for i in rows],
+            group=None if self.group is None else [self.group[i] for i in rows],
         )
+
+    def recordings(self, rows: np.ndarray) -> int:
+        """How many recordings some clips are of; `rows` are their index."""
+        if self.group is None:
+            return len(rows)
+        return len({self.group[row] for row in rows.tolist()})
 
     def score(self) -> dcase.DcaseScores:
         """Figures by the year's rule; give it one side.
@@ -169,6 +182,7 @@ class SoundResults:
             ],
             "decisions_given": self.clips.decision is not None,
             "named": self.clips.name is not None,
+            "grouped": self.group is not None,
             "clips": len(self.clips),
             "crc32": zlib.crc32(table),
             "scores": {s: dcase_table.as_dict(found) for s, found in sides.items()},
@@ -193,6 +207,7 @@ class SoundResults:
                 repr(float(clips.score[i])),
                 "" if made[i] == UNDECIDED else int(made[i]),
                 write_attributes(self.attributes[i]),
+                "" if self.group is None else self.group[i],
             ])  # fmt: skip
         return text.getvalue()
 
@@ -220,7 +235,8 @@ def read_results(folder: epath.PathLike) -> SoundResults:
             " it was changed, or writing was interrupted"
         )
     rows = list(csv.DictReader(io.StringIO(table.decode(), newline="")))
-    column = {name: [row[name] for row in rows] for name in _COLUMNS}
+    # Results from before there were groups have no such column.
+    column = {name: [row.get(name, "") for row in rows] for name in _COLUMNS}
     decided = about["decisions_given"]
     found = {}
     for entry in about["thresholds"]:
@@ -245,6 +261,7 @@ def read_results(folder: epath.PathLike) -> SoundResults:
         side=column["side"],
         facts=about["facts"],
         simulated=about["simulated"],
+        group=column["group"] if about.get("grouped") else None,
     )
 
 
@@ -258,7 +275,9 @@ class Decided(NamedTuple):
       anomalous: Anomalous clips.
       undecided: Clips without a threshold, which are in no figure.
       figures: Precision, recall, F1, hits, false alarms and misses.
-      false: Share of normal clips flagged, with exact binomial limits.
+      false: Share of normal clips flagged, with exact binomial limits. Where clips are
+        cut from recordings, those of as many clips as there are recordings: as if all
+        clips of one were flagged together.
       per_day: These, in false alarms a day.
       promised: False alarms a day that the threshold was set for; NaN if unknown.
     """
@@ -307,14 +326,12 @@ def decided(
     normal = int((label[known] == 0).sum())
     false = Interval(np.nan, np.nan, np.nan)
     if normal:
-        k, beta, tail = (
-            found.false_alarms,
-            scipy.stats.beta,
-            (1 - thresholds.CONFIDENCE) / 2,
-        )
-        low = beta.ppf(tail, k, normal - k + 1) if k else 0.0
-        high = beta.ppf(1 - tail, k + 1, normal - k) if k < normal else 1.0
-        false = Interval(k / normal, float(low), float(high))
+        share = found.false_alarms / normal
+        n = results.recordings(rows[known & (label == 0)])
+        k, beta, tail = share * n, scipy.stats.beta, (1 - thresholds.CONFIDENCE) / 2
+        low = beta.ppf(tail, k, n - k + 1) if k else 0.0
+        high = beta.ppf(1 - tail, k + 1, n - k) if k < n else 1.0
+        false = Interval(share, float(low), float(high))
     clips_a_day = thresholds.clips_per_day(results.hop_s)
     names = zip(results.clips.machine[rows], results.clips.section[rows], strict=True)
     used = [results.thresholds.get((str(m), str(s))) for m, s in set(names)]

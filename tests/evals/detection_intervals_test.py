@@ -194,3 +194,74 @@ def test_what_does_not_exist_has_no_interval():
     found = detection_intervals.bootstrap_scores(lacks, resamples=20)
     assert np.isnan(found["fan"]["mean"]).all()
     assert np.isfinite(found["total"]["mean"]).all()
+
+
+def _splits(seed, units=20, each=3):
+    """Halves of shared recordings, each scored by a detector of its own."""
+    rng = np.random.default_rng(seed)
+    label = np.arange(units) % 2
+    hard = rng.normal(size=units) + label
+    parts = []
+    for _ in range(4):
+        chosen = rng.permutation(units)[: units // 2]
+        if len(set(label[chosen])) < 2:
+            continue
+        unit = np.repeat(chosen, each)
+        score = hard[unit] + 0.3 * rng.normal(size=len(unit))
+        parts.append(detection_intervals.Scored(label[unit], score, unit))
+    return label, parts
+
+
+def test_a_mean_of_one_split_is_that_splits_figure():
+    label, parts = _splits(0)
+    weight = detection_intervals.resample(label, resamples=300, seed=0)
+    drawn = detection_intervals.bootstrap_mean(parts[:1], weight, max_fpr=0.1)
+    own = parts[0]
+    value = detection.partial_auc(own.label, own.score)
+    there = np.isfinite(drawn.draws)
+    expected = detection.partial_auc(own.label, own.score, weight=weight[:, own.unit])
+    assert drawn.value == value
+    np.testing.assert_array_equal(drawn.draws[there], expected[there])
+    assert not np.isfinite(expected[~there]).any()
+
+
+def test_splits_of_the_same_recordings_do_not_narrow_the_mean():
+    # Ten copies of a split know no more than one; as if independent, the interval of
+    # their mean would be a third as wide.
+    label, parts = _splits(1)
+    weight = detection_intervals.resample(label, resamples=500, seed=0)
+    one, ten = (
+        detection_intervals.interval(
+            detection_intervals.bootstrap_mean(parts[:1] * n, weight)
+        )
+        for n in (1, 10)
+    )
+    assert ten == pytest.approx(one, abs=1e-12)
+
+
+def test_a_mean_leaves_out_splits_that_a_draw_leaves_without_a_class():
+    label = np.array([0, 0, 1])
+    unit = np.array([0, 2, 1, 2]).reshape(2, 2)
+    score = np.array([[0.0, 1.0], [1.0, 0.0]])
+    parts = [
+        detection_intervals.Scored(label[u], s, u)
+        for u, s in zip(unit, score, strict=True)
+    ]
+    weight = np.array([[1, 1, 1], [2, 0, 1], [0, 2, 1], [2, 2, 0]])
+    drawn = detection_intervals.bootstrap_mean(parts, weight)
+    assert drawn.value == 0.5
+    np.testing.assert_array_equal(drawn.draws, [0.5, 1.0, 0.0, np.nan])
+    with pytest.raises(detection.DetectionError, match="no split"):
+        detection_intervals.bootstrap_mean([], weight)
+
+
+def test_differences_are_of_the_same_draws():
+    label, parts = _splits(2)
+    weight = detection_intervals.resample(label, resamples=200, seed=0)
+    drawn = detection_intervals.bootstrap_mean(parts, weight)
+    assert detection_intervals.difference(drawn, drawn) == (0, 0, 0)
+    worse = [part._replace(score=-part.score) for part in parts]
+    other = detection_intervals.bootstrap_mean(worse, weight)
+    found = detection_intervals.difference(drawn, other)
+    assert found.value == pytest.approx(2 * drawn.value - 1)
+    assert found.low < found.value < found.high

@@ -254,3 +254,23 @@ def test_examples_that_cannot_be_shown_are_refused(tmp_path):
     with pytest.raises(SoundResultsError, match="no clip of 'valve' was scored"):
         write_report(tmp_path, make_results(), examples=[_example(machine="valve")])
     assert not list(tmp_path.iterdir())
+
+
+def test_clips_of_one_recording_are_resampled_together(written, tmp_path):
+    alone = make_results()
+    # All clips of a section, domain and label are of one recording.
+    group = [str(row // 12) for row in range(len(alone.clips))]
+    together = dataclasses.replace(alone, group=group)
+    _, page = _page(tmp_path, together)
+    assert "of 1 + 2 recordings" in page.words()
+    assert "resamples of recordings" in page.words()
+    assert "clips as independent" not in page.words()
+    assert "clips as independent" in written[-1].words()
+    width = []
+    for results in (together, alone):
+        side = results.of_side("evaluation")
+        rows = sound_report._sections(side, side.score(), "fan", 50)
+        found = [row["auc"] for row in rows if "auc" in row]
+        width.append(max(interval.high - interval.low for interval in found))
+    # There is no other draw of one recording.
+    assert width[0] == 0 < width[1]

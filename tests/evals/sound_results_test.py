@@ -187,3 +187,38 @@ def test_examples_show_what_their_titles_say():
         clips.score[picked[0][0]] == clips.score[evaluation & (clips.label == 1)].max()
     )
     assert choose_examples(dataclasses.replace(results, thresholds={}), "fan") == []
+
+
+def test_recordings_come_back_with_their_clips(tmp_path):
+    group = [f"{i // 3}, a" for i in range(len(make_results().clips))]
+    made = make_results(group=group)
+    made.write(tmp_path)
+    read = read_results(tmp_path)
+    assert read.group == group
+    rows = np.flatnonzero(np.asarray(made.side) == "evaluation").tolist()
+    assert read.of_side("evaluation").group == [group[i] for i in rows]
+    with pytest.raises(SoundResultsError, match="2 of group"):
+        make_results(group=["a", "b"])
+    make_results().write(tmp_path)
+    assert read_results(tmp_path).group is None
+
+
+def test_false_alarms_of_one_recording_are_taken_together():
+    alone = make_results()
+    rows = np.flatnonzero(alone.clips.label == 0)
+    # A recording of all clips, of a score that no threshold lets pass.
+    score = np.where(alone.clips.label == 0, 9.0, alone.clips.score)
+    clips = dataclasses.replace(alone.clips, score=score)
+    found = {}
+    for size in (1, 12):
+        group = [str(i // size) for i in range(len(clips))]
+        results = dataclasses.replace(alone, clips=clips, group=group)
+        assert results.recordings(rows) == len(rows) // size
+        found[size] = decided(results, rows, "all", "").false
+    assert found[1] == decided(
+        dataclasses.replace(alone, clips=clips), rows, "all", ""
+    ).false  # fmt: skip
+    assert found[1].value == found[12].value == found[12].high == 1
+    few = len(rows) // 12
+    assert found[12].low == pytest.approx(0.025 ** (1 / few))
+    assert found[1].low > found[12].low
