@@ -42,7 +42,7 @@ from launch import runtime
 from launch.reproduction import cells, claims, costs, papers
 from launch.reproduction.runner import Cells, Outcome
 from sigjax.config import ConfigError
-from sigjax.data.datasets.builder import DatasetError
+from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.store import StoreError
 from sigjax.evals.anomaly.selection import SelectionError
 from sigjax.evals.dcase_years import DcaseError
@@ -149,7 +149,9 @@ class Session:
         self.workdir.mkdir(parents=True, exist_ok=True)
         before = self.study.given(given)
         self._lay_out(before)  # Mistakes are told before minutes of simulation.
-        asked = papers.Asked(given, self.workdir, self.scale, self.sheets, before)
+        asked = papers.Asked(
+            given, self.paper, self.workdir, self.scale, self.sheets, before
+        )
         self.opened = self.study.open(asked, say)
         self.plans = self._lay_out(self.opened.given)
 

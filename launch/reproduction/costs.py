@@ -1,7 +1,7 @@
 """What tables cost before they are run."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from launch.reproduction.cells import NOTHING, Cell
@@ -56,12 +56,11 @@ def listing(given: Any) -> str:
 def _paper(key: str, given: Any) -> str:
     paper, (_, study) = load(key), study_of(key)
     given = study.everything(given)
-    first, every = paper.scales[0], {}
     priced = [scale for scale in paper.scales if scale.cost is not None]
     heads = ["sheet", *(f"{noun}s" for noun in study.nouns.values())]
     heads += [f"{s.key}: {s.cost.unit}" for s in priced]
 
-    def row(name: str, found: list[Mapping[str, Cell]], title: str) -> list[str]:
+    def row(name: str, found: Sequence[Mapping[str, Cell]], title: str) -> list[str]:
         # Of each scale its own cells: a small one may leave some out.
         counted = [counts(cells.values()) for cells in found]
         numbers = [str(counted[0][kind]) for kind in study.nouns]
@@ -77,7 +76,7 @@ def _paper(key: str, given: Any) -> str:
     for sheet in paper.sheets:
         plans = [
             study.make_plan(paper, sheet, scale, paper.protocols[0], given).cells
-            for scale in (first, *paper.scales[1:])
+            for scale in paper.scales
         ]
         every = [a | b for a, b in zip(every, plans, strict=True)]
         rows.append(row(sheet.key, plans, sheet.title))

@@ -1,21 +1,19 @@
 """The data that sheets run on: given, or simulated once, and what is said of them."""
 
-import ast
 import contextlib
 import csv
 import dataclasses
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from etils import epath
 
 from launch.reproduction import claims
 from launch.reproduction.cells import Source
+from launch.reproduction.overrides import overrides
 from launch.reproduction.sheets import Simulated
-from sigjax.config import ConfigError
 from sigjax.data import formats, splits
 from sigjax.data.datasets import builder, capture24
 from sigjax.data.labelled import LabelledSet
@@ -25,6 +23,16 @@ from sigjax.data.synthetic.recordings import simulate_recordings
 from sigjax.data.wearable.batch import prepare_files
 from sigjax.data.wearable.prepare import PRESETS
 from sigjax.train.writer import replace_file
+
+__all__ = [
+    "Facts",
+    "of_bundle",
+    "of_set",
+    "of_store",
+    "overrides",
+    "simulate",
+    "write_people",
+]
 
 # Of the labelled people, where a sheet asks for `{people}`.
 _TEST_FRACTION = 0.25
@@ -216,21 +224,3 @@ def write_people(workdir: epath.Path, facts: Facts) -> str:
     with claims.claim(workdir / "claims", path.name, wait=True):
         replace_file(path, text.getvalue().encode())
     return str(path)
-
-
-def overrides(text: list[str]) -> Mapping[str, Any]:
-    """`["a.b=1", "c=x"]` as overrides; values as Python writes them, else as text.
-
-    Raises:
-      ConfigError: One has no `=`.
-    """
-    found: dict[str, Any] = {}
-    for item in text:
-        key, equals, value = item.partition("=")
-        if not equals:
-            raise ConfigError(f"an override is KEY=VALUE, got {item!r}")
-        try:
-            found[key] = ast.literal_eval(value)
-        except (SyntaxError, ValueError):
-            found[key] = value
-    return found

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # These look papers up.
 # A paper's file says which by `study`.
 STUDIES: Mapping[str, str] = {
     "wrist": "launch.reproduction.wrist",
-    # "sounds": "launch.reproduction.sounds.study",
+    "sounds": "launch.reproduction.sounds.study",
 }
 
 
@@ -32,6 +32,7 @@ class Asked(NamedTuple):
 
     Attributes:
       values: Its flags.
+      paper: Which paper.
       workdir: Where everything lies.
       scale: How large.
       sheets: Which tables and figures.
@@ -39,6 +40,7 @@ class Asked(NamedTuple):
     """
 
     values: flags.FlagValues
+    paper: Any
     workdir: epath.Path
     scale: Any
     sheets: Sequence[Any]

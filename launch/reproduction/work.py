@@ -1,16 +1,14 @@
 """Does a cell: its config to `pretrain`, `finetune` or `run_probe`, right here."""
 
-import contextlib
-import gc
 import json
 from collections.abc import Mapping
 from typing import Any
 
-import jax
 from etils import epath
 
 from launch import finetune, pretrain, probe, runtime
 from launch.reproduction.cells import Cell
+from launch.reproduction.working import in_cell
 
 
 class Work:
@@ -35,18 +33,14 @@ class Work:
         """
         run = folder / "run"
         config = self.resolved(cell)
-        with (folder / "log.txt").open("a") as log:
-            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-                if cell.kind == "pretrain":
-                    pretrain.pretrain(config, run)
-                    result = _pretrained(run)
-                elif config.system == "har_probe":
-                    result = _finetuned(probe.run_probe(config, run, False), run)
-                else:
-                    result = _finetuned(finetune.finetune(config, run), run)
-        # Compiled programs of models that will not come again; the cache on disk stays.
-        jax.clear_caches()
-        gc.collect()
+        with in_cell(folder):
+            if cell.kind == "pretrain":
+                pretrain.pretrain(config, run)
+                result = _pretrained(run)
+            elif config.system == "har_probe":
+                result = _finetuned(probe.run_probe(config, run, False), run)
+            else:
+                result = _finetuned(finetune.finetune(config, run), run)
         return {**result, **runtime.provenance()}
 
     def resolved(self, cell: Cell):

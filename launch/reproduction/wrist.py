@@ -9,6 +9,7 @@ from etils import epath
 
 from launch.reproduction import cells, data, pictures, scores, sheets
 from launch.reproduction import tables as output
+from launch.reproduction.overrides import overrides
 from launch.reproduction.papers import Asked, Opened, Shown
 from launch.reproduction.runner import Outcome, Work
 from sigjax.config import ConfigError, build
@@ -45,8 +46,8 @@ class Wrist:
         return cells.Given(
             harnet=data.of_bundle(harnet) if harnet else cells.NOTHING,
             seeds=values["seeds"].value,
-            pretrain=data.overrides(values["pretrain"].value),
-            finetune=data.overrides(values["finetune"].value),
+            pretrain=overrides(values["pretrain"].value),
+            finetune=overrides(values["finetune"].value),
         )
 
     def has_data(self, values: flags.FlagValues) -> bool:
@@ -72,12 +73,12 @@ class Wrist:
             unlabelled={fold: facts.source for fold, facts in unlabelled.items()},
             labelled=labelled.source,
         )
-        overrides = {**given.pretrain, **given.finetune}
+        changed = {**given.pretrain, **given.finetune}
         header = {
             "unlabelled": [facts.line() for facts in unlabelled.values()],
             "labelled": labelled.line(),
             "labelled_name": labelled.name,
-            "overrides": ", ".join(f"{k}={v!r}" for k, v in overrides.items()),
+            "overrides": ", ".join(f"{k}={v!r}" for k, v in changed.items()),
         }
         every = [*unlabelled.values(), labelled]
         simulated = any(facts.simulated for facts in every)

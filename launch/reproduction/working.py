@@ -1,0 +1,19 @@
+"""What work on every cell has in common."""
+
+import contextlib
+import gc
+from collections.abc import Iterator
+
+import jax
+from etils import epath
+
+
+@contextlib.contextmanager
+def in_cell(folder: epath.Path) -> Iterator[None]:
+    """What is printed meanwhile goes to `log.txt` of a cell; then memory is freed."""
+    with (folder / "log.txt").open("a") as log:
+        with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            yield
+    # Compiled programs of models that will not come again; the cache on disk stays.
+    jax.clear_caches()
+    gc.collect()
