@@ -25,7 +25,10 @@ VARIANTS = {
     ),
     "mae_seconds": ("", "smoke"),
     "har_probe": ("", "smoke"),
-    "asd_sections": ("", "specific", "mobilenet", "branches", "demo", "smoke"),
+    "asd_sections": (
+        *("", "specific", "mobilenet", "branches", "shipped"),
+        *("demo", "smoke"),
+    ),
     "asd_autoencoder": ("", "demo", "smoke"),
 }
 

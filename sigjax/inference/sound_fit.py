@@ -141,8 +141,15 @@ def fit_section(
 
 
 def configured(backend: str | Mapping[str, Any], network: SoundNetwork) -> Any:
-    """A back-end's config; given by its name alone, with the network's distance."""
-    config = configure(backend)
+    """A back-end's config; given by its name alone, with the network's distance.
+
+    Raises:
+      BundleError: There is no such back-end.
+    """
+    try:
+        config = configure(backend)
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"backend: {error}") from error
     if isinstance(backend, str) and hasattr(config, "metric"):
         return dataclasses.replace(config, metric=network.metric)
     return config
