@@ -36,7 +36,7 @@ class Tally:
         self.refused += row.decision < 0
         self.anomalous += row.decision == 1
 
-    def text(self, heard_s: float, hop_s: float, alarms: int) -> str:
+    def text(self, heard_s: float, hop_s: float, alarms: int, live: bool) -> str:
         """Two lines for people."""
         windows = self.scored + self.refused + self.skipped
         text = f"heard {clock(heard_s)}: {windows:,} windows, {self.scored:,}"
@@ -46,9 +46,10 @@ class Tally:
             each_s = self.busy_s / (windows - self.skipped)
             text += (
                 f"\n{each_s:.3f} s for each window, one every {hop_s:g} s:"
-                f" {hop_s / each_s:.1f} times real time; at most"
-                f" {max(self.behind_s, 0):.1f} s behind"
+                f" {hop_s / each_s:.1f} times real time"
             )
+            if live:
+                text += f"; at most {max(self.behind_s, 0):.1f} s behind"
             if each_s > hop_s:
                 text += (
                     f"\ntoo slow for a live source: take --hop_s={math.ceil(each_s)}"
@@ -94,15 +95,15 @@ class Events:
 
     def _remark(self, row: Row, at: str) -> None:
         """Each kind of remark once; what is not scored whenever it begins and ends."""
-        dumb = "" if row.decision >= 0 else row.remark.split(":")[0]
-        kind = row.remark.split(":")[0]
-        skipped = dumb == "skipped"  # Told already.
-        if dumb != self._dumb and not skipped:
+        dumb = "" if row.decision >= 0 else row.kinds[0]
+        if dumb == "skipped":  # Told already.
+            return
+        if dumb != self._dumb:
             self._say(f"{at} {row.remark}" if dumb else f"{at} scored again")
-        elif kind and not dumb and kind not in self._said:
+        elif not dumb and not self._said.issuperset(row.kinds):
             self._say(f"{at} {row.remark}")
-            self._said.add(kind)
-        self._dumb = self._dumb if skipped else dumb
+            self._said.update(row.kinds)
+        self._dumb = dumb
 
     def _known(self, row: Row, at: str) -> None:
         """Says once if ten windows in a row sound like no known machine."""

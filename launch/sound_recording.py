@@ -159,7 +159,7 @@ def _record(
     info = audio.probe(job.path)
     score = np.array([row.score for row in rows])
     scored = np.isfinite(score)
-    remarks = collections.Counter(r.remark.split(":")[0] for r in rows if r.remark)
+    kinds = (kind for row in rows for kind in row.kinds)
     near = collections.Counter(row.nearest for row in rows if row.nearest)
     open_set = np.array([row.open_set for row in rows], bool)
     drifts = [row.drift for row in rows if row.drift]
@@ -196,7 +196,7 @@ def _record(
         },
         "nearest": dict(near.most_common()),
         "open_set": int(open_set.sum()),
-        "remarks": dict(remarks.most_common()),
+        "remarks": dict(collections.Counter(kinds).most_common()),
     }
 
 
@@ -249,6 +249,8 @@ def _warnings(
         )
     if record["channels"] > 1:
         doubts.append(f"{record['channels']} channels: {_which(asked.channel)}")
+    if asked.hop_s > asked.window_s:
+        doubts.append(sound_settings.unheard(asked))
     if not math.isclose(asked.window_s, detector.clip_s):
         doubts.append(
             f"thresholds are those of clips of {detector.clip_s:g} s, windows have"

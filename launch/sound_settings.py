@@ -73,10 +73,10 @@ class Settings:
 
         Args:
           detector: Whose clip it is.
-          hop_s: The hop where none was asked for; 0 for a window.
+          hop_s: The hop where none was asked for, at most a window; 0 for a window.
         """
         window_s = self.window_s or detector.clip_s
-        found = self.hop_s or hop_s or window_s
+        found = self.hop_s or min(hop_s or window_s, window_s)
         return dataclasses.replace(self, window_s=window_s, hop_s=found)
 
 
@@ -157,6 +157,14 @@ def at(start: datetime.datetime, seconds: float) -> str:
     """ISO 8601 of a moment after the start, to the millisecond."""
     found = start + datetime.timedelta(seconds=round(seconds, 3))
     return found.isoformat(timespec="milliseconds")
+
+
+def unheard(asked: Settings) -> str:
+    """That there is sound in no window, where the hop is longer."""
+    return (
+        f"windows of {asked.window_s:g} s every {asked.hop_s:g} s: of each"
+        f" {asked.hop_s:g} s, {asked.hop_s - asked.window_s:g} s are in no window"
+    )
 
 
 def open_detector(bundle: epath.PathLike) -> SoundDetector:

@@ -32,7 +32,7 @@ from sigjax.inference.rolling import Rolling, Window
 FLAGS = ("rate_hz", "encoding", "channels", "max_lag_s")
 _HOP_S = 1.0
 _QUIET_S = 5.0
-_MEASURED_S = 20.0
+_MEASURED_S = 10.0
 _INTERRUPTED = 130
 
 
@@ -258,11 +258,12 @@ class _Listener:
         except BrokenPipeError:
             self._say("nobody reads the rows any more")
             _silence(self._out)
-        self._say(
-            self._tally.text(
-                self._source.heard_s, self._asked.hop_s, self._events.alarms
-            )
-        )
+        if not self._source.received_s:
+            self._say("error: nothing came on standard input")
+            return status or 1
+        heard_s, hop_s = self._source.heard_s, self._asked.hop_s
+        live = self._source.reader.live
+        self._say(self._tally.text(heard_s, hop_s, self._events.alarms, live))
         return status
 
     def _begin(self) -> None:
@@ -284,6 +285,8 @@ class _Listener:
         if threshold is not None:
             self._say(f"alarms: {threshold.describe(self._asked.hop_s)}")
         self._say(f"drift: {watching.drift_note}")
+        if self._asked.hop_s > self._asked.window_s:
+            self._say(sound_settings.unheard(self._asked))
         if self._asked.start_time == "now":
             begun = datetime.datetime.now() - datetime.timedelta(
                 seconds=self._source.reader.elapsed_s

@@ -46,6 +46,12 @@ class Row(NamedTuple):
     open_set: bool
     remark: str
 
+    @property
+    def kinds(self) -> list[str]:
+        """The remark's parts by the word that each begins with, such as `"clipped"`."""
+        parts = self.remark.split("; ") if self.remark else []
+        return [part.split(":")[0] for part in parts]
+
 
 class Watch:
     """Scores windows in their order, with alarms and drift.
@@ -111,11 +117,11 @@ class Watch:
             elif window.damaged:
                 share = 100 * window.damaged
                 why = (
-                    f"damaged: {share:.2g} % of the samples are no numbers; not scored"
+                    f"damaged: {share:.2g} % of the samples are no numbers (not scored)"
                 )
                 rows.append(self.skip(window, why))
             else:
-                why = "silent: every sample is the same; not scored"
+                why = "silent: every sample is the same (not scored)"
                 rows.append(self.skip(window, why))
         return rows
 
