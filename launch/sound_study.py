@@ -33,7 +33,12 @@ _say = functools.partial(print, flush=True)
 
 
 def collect(
-    data: epath.PathLike, workdir: epath.Path, *, parts: tuple[str, ...], folds: int
+    data: epath.PathLike,
+    workdir: epath.Path,
+    *,
+    parts: tuple[str, ...],
+    splits: int,
+    folds: int,
 ) -> dict[str, Any]:
     """Makes the cells that are not there, and what they come to.
 
@@ -41,13 +46,14 @@ def collect(
       data: Folder of the recordings.
       workdir: Cells are kept below it.
       parts: Of `"bldc"` and `"esc10"`.
+      splits: Of each motor's healthy recordings, for what is trained.
       folds: Of ESC-10's five, how many are tested.
     """
     cells = Cells(folder=workdir / "cells", say=_say)
     found: dict[str, Any] = {"motors": [], "environment": [], "training": []}
     for part in parts:
         if part == "bldc":
-            study = Motors(data, cells)
+            study = Motors(data, cells, splits)
             made = list(study.all())
             found["motors"] = motor_rows(study, made)
         else:
@@ -79,6 +85,7 @@ def define_flags() -> None:
     flags.DEFINE_string("workdir", None, "Cells are kept here.")
     flags.DEFINE_string("output", "", "Results' path without its ending.")
     flags.DEFINE_list("part", ["bldc", "esc10"], "Which of the two.")
+    flags.DEFINE_integer("splits", 4, "Of a motor's recordings, for what is trained.")
     flags.DEFINE_integer("folds", 1, "Of ESC-10's five, how many are tested.")
     flags.mark_flags_as_required(["data", "workdir"])
 
@@ -95,7 +102,12 @@ def main(argv: list[str]) -> None:
     try:
         workdir = prepare_workdir(given.workdir)
         parts = tuple(dict.fromkeys(given.part))
-        found = collect(given.data, workdir, parts=parts, folds=given.folds)
+        found = collect(
+            *(given.data, workdir),
+            parts=parts,
+            splits=given.splits,
+            folds=given.folds,
+        )
     except (StudyError, ManifestError, AudioError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")
     if not given.output:

@@ -54,7 +54,7 @@ _ESC_RECIPES = {
         spectrum=True,
     ),
 }
-_PLAIN_SPLITS, _PAIRS = 20, 3
+_PLAIN_SPLITS = 20
 _TRAIN_HOP_S = 0.25
 MOTORS = ("M1", "M2")
 Cell = dict[str, Any]
@@ -90,15 +90,16 @@ class Cells:
         return found
 
 
-def motor_splits(pairs: int = _PAIRS) -> list[np.ndarray]:
-    """Which of eight healthy recordings are trained on: `2 * pairs` times four.
+def motor_splits(count: int) -> list[np.ndarray]:
+    """Which four of eight healthy recordings are trained on, so many times.
 
-    Two by two they complement each other, so that each recording is trained on, and
-    tested, equally often.
+    Two by two they complement each other: of an even number of splits each recording
+    is trained on, and tested, in half.
     """
     rng = np.random.default_rng(0)
-    orders = [rng.permutation(8) for _ in range(pairs)]
-    return [np.sort(half) for order in orders for half in (order[:4], order[4:])]
+    orders = [rng.permutation(8) for _ in range((count + 1) // 2)]
+    halves = [np.sort(half) for order in orders for half in (order[:4], order[4:])]
+    return halves[:count]
 
 
 def plain_splits() -> list[np.ndarray]:
@@ -120,11 +121,11 @@ def healthy(recordings: tuple[Recording, ...], machine: str) -> np.ndarray:
 class Motors:
     """All cells of the brushless motors."""
 
-    def __init__(self, folder: epath.PathLike, cells: Cells):
-        """Reads the recordings and their spectrograms."""
+    def __init__(self, folder: epath.PathLike, cells: Cells, splits: int):
+        """Reads the recordings; networks are trained on so many splits."""
+        self.cells, self.splits = cells, splits
         self.whole, self.segments = motors(folder)
         self.recordings = self.whole.recordings
-        self.cells = cells
         self._spectrograms = {
             "10 s": detectors.spectrograms_of(self.whole, _MEL),
             "1 s": detectors.spectrograms_of(self.segments, _MEL),
@@ -132,24 +133,23 @@ class Motors:
 
     def all(self) -> Iterator[tuple[str, Cell]]:
         """Kind of each cell, and the cell."""
+        yield "numbers", self.cells.get("bldc-numbers", 1, self._numbers)
         for machine in MOTORS:
-            yield "numbers", self.cells.get(f"bldc-{machine}-numbers", 1, self._numbers)
             for k, chosen in enumerate(plain_splits()):
                 rows = healthy(self.recordings, machine)[chosen]
                 name = f"bldc-{machine}-plain{k:02}"
                 yield "plain", self._get(name, machine, rows, "plain", self._plain)
-            for k, chosen in enumerate(motor_splits()):
+        for k, chosen in enumerate(motor_splits(self.splits)):
+            for machine in MOTORS:
                 rows = healthy(self.recordings, machine)[chosen]
                 for kind, make in self._kinds(k).items():
                     name = f"bldc-{machine}-{kind}{k}"
                     yield kind, self._get(name, machine, rows, kind, make)
-        for k, chosen in enumerate(motor_splits()):
+        for k, chosen in enumerate(motor_splits(self.splits)):
             # The third motor has six recordings.
             own = {m: healthy(self.recordings, m) for m in ("M1", "M2", "M3")}
-            third = chosen[chosen < 6][:3]
-            rows = np.concatenate(
-                [own["M1"][chosen], own["M2"][chosen], own["M3"][third]]
-            )
+            picks = {"M1": chosen, "M2": chosen, "M3": chosen[chosen < 6][:3]}
+            rows = np.concatenate([own[m][picks[m]] for m in own])
             for kind in ("classifier", "multi-resolution"):
                 make = functools.partial(self._of_motors, kind, seed=100 + k)
                 name = f"bldc-motors-{kind}{k}"

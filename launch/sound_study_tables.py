@@ -52,7 +52,7 @@ def motor_rows(study: Motors, made: Sequence[tuple[str, Cell]]) -> list[Row]:
     units = _Units.of(
         [f"{r.machine} {r.fault}" for r in recordings], [r.group for r in recordings]
     )
-    numbers = {c["machine"]: c["scores"] for k, c in _numbered(made)}
+    numbers = next(cell["scores"] for kind, cell in made if kind == "numbers")
     found: list[Row] = []
     for machine in MOTORS:
         for contrast in CONTRASTS:
@@ -67,7 +67,7 @@ def motor_rows(study: Motors, made: Sequence[tuple[str, Cell]]) -> list[Row]:
                         continue
                     scores = _of_motor(cell["scores"], machine)
                     if kind in ("plain", "common"):
-                        scores = {**scores, **numbers[machine]}
+                        scores = {**scores, **numbers}
                     for name, value in scores.items():
                         if level not in value:
                             continue
@@ -80,13 +80,6 @@ def motor_rows(study: Motors, made: Sequence[tuple[str, Cell]]) -> list[Row]:
                 where = {"motor": machine, "contrast": contrast, "level": level}
                 found += _rows(parts, units, where)
     return found
-
-
-def _numbered(made):
-    for kind, cell in made:
-        if kind == "numbers":
-            for machine in MOTORS:
-                yield kind, {**cell, "machine": machine}
 
 
 def _of_motor(scores: Mapping[str, Any], machine: str) -> dict[str, Any]:
