@@ -111,8 +111,7 @@ def predict(
     record = _record(job, asked, watching, rows)
     record |= _warnings(detector, job, asked, record)
     worst = _worst(detector, watching, highest, asked)
-    if worst is not None:
-        record["band"] = _band(worst)
+    record["band"] = None if worst is None else _band(worst)
     table = pa.Table.from_pylist([values(r, asked) for r in rows], schema(asked))
     files = {
         f"{job.name}.{asked.format}": res.encoded(table, asked.format),
