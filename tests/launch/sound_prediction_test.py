@@ -1,6 +1,7 @@
 """Sounds of a machine in, anomalies out: files, folders, what is wrong with them."""
 
 import csv
+import functools
 import json
 import shutil
 
@@ -12,7 +13,6 @@ import soundfile
 from launch import predict, sound_settings
 from launch.sound_prediction import predict_files, table
 from launch.sound_settings import Settings
-from sigjax import export
 from sigjax.inference.base import BundleError
 from tests.inference import tiny_sounds
 
@@ -24,6 +24,15 @@ def bundle(tmp_path_factory):
     path = tmp_path_factory.mktemp("bundle") / "one"
     tiny_sounds.detector().save(path)
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loaded_once():
+    """A detector compiles what it runs: one for all tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        once = functools.cache(sound_settings.open_detector)
+        patch.setattr(sound_settings, "open_detector", once)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +95,7 @@ def test_rows_are_what_the_detector_says_of_the_windows(first, raw, bundle):
         wave[round(float(r["start_s"]) * RATE_HZ) :][: tiny_sounds.SAMPLES]
         for r in rows
     ]
-    detector = export.load(bundle)
+    detector = sound_settings.open_detector(bundle)
     expected = detector.score(waves)
     found = np.array([float(row["score"]) for row in rows])
     np.testing.assert_allclose(found, expected.score, rtol=1e-5)
@@ -191,7 +200,7 @@ def test_false_alarms_a_day_move_the_threshold(raw, bundle, tmp_path):
     good = [str(raw / "hall" / "good.wav")]
     few = Settings(false_alarms_per_day=20_000.0, map=False)
     (record,) = predict_files(good, bundle, tmp_path, few)["records"]
-    before = export.load(bundle).thresholds["pump", "00"].value
+    before = sound_settings.open_detector(bundle).thresholds["pump", "00"].value
     assert record["threshold"]["value"] > before
     assert "false alarms a day" in record["promise"]
 
