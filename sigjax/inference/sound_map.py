@@ -299,7 +299,7 @@ def integrated(
     domain: str,
     steps: int,
 ) -> tuple[np.ndarray, float]:
-    """Integrated gradients by the midpoint rule.
+    """Integrated gradients by the midpoint rule, finer near the baseline.
 
     A clip's embedding is the mean over its segments, their class scores stay apart.
 
@@ -335,14 +335,17 @@ def integrated(
 
     total = [np.zeros(x.shape) for x, _, _ in ends]
     count = len(ends)
-    for share in (np.arange(steps) + 0.5) / steps:
+    # Scores bend most near the baseline: points at the squares of equal steps.
+    middle = (np.arange(steps) + 0.5) / steps
+    for share, weight in zip(middle**2, 2 * middle / steps, strict=True):
         places = at(share)
         slope = _slope(score, said(places), backend.reads)
         logits = slope["logits"].reshape(count, -1, slope["logits"].shape[-1])
         for i, place in enumerate(places):
             own = {"embedding": slope["embedding"] / count, "logits": logits[i]}
-            total[i] += path.backward(variables, place, ends[i][2], own)
+            pulled = path.backward(variables, place, ends[i][2], own)
+            total[i] += weight * np.asarray(pulled, np.float64)
     first = {name: value[None] for name, value in said(at(0.0)).items()}
     way = [np.asarray(x, np.float64) - np.asarray(b, np.float64) for x, b, _ in ends]
-    value = np.stack([w * t / steps for w, t in zip(way, total, strict=True)])
+    value = np.stack([w * t for w, t in zip(way, total, strict=True)])
     return value, float(score(first)[0])
