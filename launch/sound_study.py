@@ -13,6 +13,7 @@ OUTPUT.png, and puts the tables into OUTPUT.md, between its two lines
 import functools
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from absl import app, flags
@@ -55,16 +56,34 @@ def collect(
         if part == "bldc":
             study = Motors(data, cells, splits)
             made = list(study.all())
-            found["motors"] = motor_rows(study, made)
+            found["motors"] = motor_rows(study.recordings, made)
         else:
             study = Environment(data, cells, folds)
             made = list(study.all())
-            found["environment"] = environment_rows(study, made)
+            found["environment"] = environment_rows(study.recordings, made)
         for kind, cell in made:
             if "loss" in cell:
                 told = {"part": part, "kind": kind, "loss": cell["loss"]}
                 found["training"].append({**told, "seconds": cell["seconds"]})
-    return found
+    return rounded(found)
+
+
+def rounded(value: Any) -> Any:
+    """Numbers to four digits after the point, at any depth."""
+    if isinstance(value, float):
+        return round(value, 4)
+    if isinstance(value, dict):
+        return {name: rounded(each) for name, each in value.items()}
+    return [rounded(each) for each in value] if isinstance(value, list) else value
+
+
+def as_text(found: Mapping[str, Any]) -> str:
+    """JSON with a row on each line."""
+    parts = []
+    for name, rows in found.items():
+        lines = [json.dumps(row, allow_nan=False, ensure_ascii=False) for row in rows]
+        parts.append(f'"{name}": [\n' + ",\n".join(lines) + "\n]")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def into_page(page: str, tables: str) -> str:
@@ -113,10 +132,8 @@ def main(argv: list[str]) -> None:
     if not given.output:
         print(markdown(found))
         return
-    panels = marks(found)
-    sound_study_figures.draw(f"{given.output}.png", panels)
-    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-    replace_file(epath.Path(f"{given.output}.json"), text.encode())
+    sound_study_figures.draw(f"{given.output}.png", marks(found))
+    replace_file(epath.Path(f"{given.output}.json"), as_text(found).encode())
     page = epath.Path(f"{given.output}.md")
     if not page.exists():
         print(markdown(found))

@@ -17,7 +17,14 @@ from etils import epath
 
 from launch import sound_study_detectors as detectors
 from launch.sound_study_data import Recording, Sounds, environment, motors, normalised
-from launch.sound_study_networks import Recipe, Trained, run, train
+from launch.sound_study_networks import (
+    Recipe,
+    Trained,
+    run,
+    run_shipped,
+    shipped,
+    train,
+)
 from sigjax.signal.mel import MelConfig
 from sigjax.train.writer import replace_file
 
@@ -57,6 +64,7 @@ _ESC_RECIPES = {
 _PLAIN_SPLITS = 20
 _TRAIN_HOP_S = 0.25
 MOTORS = ("M1", "M2")
+SHIPPED = "shipped network"
 Cell = dict[str, Any]
 
 
@@ -156,7 +164,7 @@ class Motors:
                 yield "motors", self._get(name, "", rows, kind, make)
 
     def _get(self, name, machine, rows, kind, make) -> Cell:
-        settings = [rows.tolist(), _MOTOR_RECIPES.get(kind), 2]
+        settings = [rows.tolist(), _MOTOR_RECIPES.get(kind) or _bundle(kind), 2]
 
         def made() -> Cell | None:
             scores = make(rows)
@@ -249,8 +257,16 @@ class Motors:
         return {"scores": self._both(found), "loss": made.loss}
 
     def _of_bundle(self, rows: np.ndarray) -> Cell | None:
-        scores = detectors.of_bundle(self.segments, self._mask(rows))
-        return None if scores is None else {"scores": self._both(scores)}
+        if shipped() is None:
+            return None
+        mask, wave = self._mask(rows), self.segments.wave
+        section, found = np.full(len(mask), "machine"), {}
+        for state, said in run_shipped(wave, wave[mask], seed=0).items():
+            scores = detectors.of_classifier(
+                said, section, mask, by_class=False, confidence=False
+            )
+            found |= {f"{SHIPPED}, {name}, {state}": s for name, s in scores.items()}
+        return {"scores": self._both(found)}
 
 
 class Environment:
@@ -284,7 +300,8 @@ class Environment:
             scores = make(own, fold)
             return scores and {"machine": own, "fold": fold, **scores}
 
-        return self.cells.get(name, [own, fold, _ESC_RECIPES.get(kind), 2], made)
+        recipe = _ESC_RECIPES.get(kind) or _bundle(kind)
+        return self.cells.get(name, [own, fold, recipe, 2], made)
 
     def _rows(self, own: str, fold: int) -> tuple[np.ndarray, np.ndarray]:
         """Masks of the clips trained on: of this class, and of the others."""
@@ -346,18 +363,30 @@ class Environment:
         return {**self._tested(fold, found), "loss": made.loss}
 
     def _of_bundle(self, own: str, fold: int) -> Cell | None:
-        found = {}
+        if shipped() is None:
+            return None
+        found, wave = {}, self.sounds.wave
         for reading, mask in zip(READINGS, self._rows(own, fold), strict=True):
-            scores = detectors.of_bundle(self.sounds, mask)
-            if scores is None:
-                return None
-            found |= {f"{reading}: {name}": s for name, s in scores.items()}
+            for state, said in run_shipped(wave, wave[mask], seed=fold).items():
+                scores = detectors.of_classifier(
+                    *(said, self.machine, mask),
+                    by_class=reading == "open",
+                    confidence=False,
+                )
+                for name, value in scores.items():
+                    found[f"{reading}: {SHIPPED}, {name}, {state}"] = value
         return self._tested(fold, found)
 
 
 # The class is the machine and the nine others are anomalies; or they are what is known
 # and the class is the anomaly.
 READINGS = ("machine", "open")
+
+
+def _bundle(kind: str) -> Any:
+    """What a cell of the shipped network depends on; None for others."""
+    found = shipped() if kind == "bundle" else None
+    return None if found is None else found[1]
 
 
 def _states(made: Trained) -> dict[str, Mapping[str, Any]]:

@@ -1,8 +1,5 @@
 """The study's detectors: what is fitted on normal sounds, and its scores of all."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from launch.sound_study_data import Sounds
@@ -180,28 +177,11 @@ def principal_components(spectrogram: np.ndarray, train: np.ndarray) -> Scores:
     # The error of k components is what their coordinates leave of the length.
     centred = stacked - model.mean_
     length = np.square(centred).sum(axis=-1)
-    coordinate = np.square(centred @ model.components_.T)
+    coordinate = np.square(centred @ np.asarray(model.components_).T)
     return {
         f"PCA-{k}": (length - coordinate[..., :k].sum(axis=-1)).mean(axis=1)
         for k in (8, 32)
     }
-
-
-def of_bundle(sounds: Sounds, train: np.ndarray) -> Mapping[str, np.ndarray] | None:
-    """The shipped detector, fitted without training; None where there is none."""
-    try:
-        from sigjax import bundles
-    except ImportError:
-        return None
-    import sigjax
-
-    detector: Any = sigjax.load(bundles.path("machine_sounds"))
-    fitted = detector.fit(
-        [wave for wave, use in zip(sounds.wave, train, strict=True) if use],
-        machine="study",
-        backend="knn",
-    )
-    return {"shipped bundle, kNN": fitted.score(sounds.wave, machine="study").score}
 
 
 def mel_of(top_db: float | None = None) -> MelConfig:

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+import sigjax
+from sigjax.data.machine_sound.segments import fitted
 from sigjax.models.frame_autoencoder import FrameAutoencoderConfig
 from sigjax.models.section_classifier import SectionClassifierConfig
 from sigjax.models.spectral_branches import SpectralBranchesConfig
@@ -209,3 +211,55 @@ def _padded(wave: np.ndarray) -> list[np.ndarray]:
         fill = np.repeat(part[:1], _EMBEDDED - len(part), axis=0)
         parts.append(np.concatenate([part, fill]))
     return parts
+
+
+@functools.lru_cache(maxsize=1)
+def shipped() -> tuple[Any, str] | None:
+    """The network that comes with the package and its bundle's text; None without."""
+    from sigjax import bundles
+
+    if "machine_sounds" not in bundles.names():
+        return None
+    path = bundles.path("machine_sounds")
+    detector: Any = sigjax.load(path)
+    return detector.network, (path / "bundle.json").read_text()
+
+
+def run_shipped(wave: np.ndarray, normal: np.ndarray, *, seed: int) -> dict[str, Said]:
+    """What the shipped network says of sounds, and the same with random weights.
+
+    Args:
+      wave: Float32 `[n s]`; longer than the network's they are cut, shorter repeated.
+      normal: Float32 `[m s]`, what the latter's batch norms settle on.
+      seed: Of the random weights.
+    """
+    found = shipped()
+    assert found is not None, "there is no shipped network"
+    network, task = found[0], found[0].task
+    variables = {**task.init(jax.random.key(seed), {})}
+    variables |= {"statistics": network.variables["statistics"]}
+    rng, settle = np.random.default_rng(seed), _settle(task)
+    for number in range(_SETTLE["classifier"]):
+        rows = _cut(normal[rng.integers(len(normal), size=16)], task.samples)[0]
+        batch = {"wave": rows, "label": np.zeros(len(rows), np.int32)}
+        state = settle(variables, batch, jax.random.key(number))
+        variables |= state
+    said = {}
+    for name, given in (("trained", network.variables), ("untrained", variables)):
+        parts = [run(task, given, part) for part in _cut(wave, task.samples)]
+        embedding = np.mean([part.embedding for part in parts], axis=0)
+        said[name] = Said(embedding, None, None)
+    return said
+
+
+@functools.lru_cache(maxsize=1)
+def _settle(task: SectionIdentification) -> Any:
+    return jax.jit(lambda *given: task.loss(*given).model_state)
+
+
+def _cut(wave: np.ndarray, samples: int) -> list[np.ndarray]:
+    """Segments as `data.machine_sound.segments` makes them of equally long waves."""
+    length = wave.shape[1]
+    count = max(1, -(-length // samples))
+    starts = [max(0, min(i * samples, length - samples)) for i in range(count)]
+    return [np.stack([fitted(row, start, samples) for row in wave]) for start in starts]

@@ -145,6 +145,7 @@ def _environment(rows: Sequence[Row]) -> list[str]:
     lines = ["### ESC-10", ""]
     head = ["detector"]
     head += [f"{t}{s}" for t in _METRICS.values() for s in ("", ", not trained")]
+    head += ["AUC less that of log-mel, kNN"]
     for reading in READINGS:
         own = [row for row in rows if row["reading"] == reading]
         table = [_row(head), _row(["---"] * len(head))]
@@ -154,7 +155,8 @@ def _environment(rows: Sequence[Row]) -> list[str]:
             for metric in _METRICS:
                 for state in _STATES:
                     cells.append(_cell(_find(own, name, state), metric))
-            table.append(_row(cells))
+            trained = _find(own, name, _STATES[0])
+            table.append(_row([*cells, _cell(trained, "auc_less_knn", "+")]))
         splits = max(row["splits"] for row in own)
         title = f"{_READINGS[reading]}: means over {splits} cells"
         lines += _folded(title, table, folded=False)

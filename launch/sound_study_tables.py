@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from launch.sound_study_cells import MOTORS, READINGS, Cell, Environment, Motors
+from launch.sound_study_cells import MOTORS, READINGS, Cell
 from launch.sound_study_data import Recording
 from sigjax.evals.detection_intervals import (
     Scored,
@@ -46,9 +46,10 @@ class _Units:
         return cls(weight=drawn)
 
 
-def motor_rows(study: Motors, made: Sequence[tuple[str, Cell]]) -> list[Row]:
+def motor_rows(
+    recordings: Sequence[Recording], made: Sequence[tuple[str, Cell]]
+) -> list[Row]:
     """A row for each detector, motor, contrast and level."""
-    recordings = study.recordings
     units = _Units.of(
         [f"{r.machine} {r.fault}" for r in recordings], [r.group for r in recordings]
     )
@@ -114,20 +115,22 @@ def _asked(
     return Scored(high[used].astype(int), score[used], unit[used])
 
 
-def environment_rows(study: Environment, made: Sequence[tuple[str, Cell]]) -> list[Row]:
+def environment_rows(
+    recordings: Sequence[Recording], made: Sequence[tuple[str, Cell]]
+) -> list[Row]:
     """A row for each detector and reading, over classes and folds; and by class."""
-    recordings = study.recordings
     units = _Units.of(
         [f"{r.machine} {r.fold}" for r in recordings], [r.group for r in recordings]
     )
     numbers = next(cell["scores"] for kind, cell in made if kind == "numbers")
     parts: dict[tuple[str, str], list[Scored]] = collections.defaultdict(list)
     classes: dict[tuple[str, str], dict[str, list[Scored]]] = {}
+    machine = np.array([r.machine for r in recordings])
     for kind, cell in made:
         if not cell or kind == "numbers":
             continue
         rows = np.array(cell["tested"])
-        is_own = study.machine[rows] == cell["machine"]
+        is_own = machine[rows] == cell["machine"]
         scores = dict(cell["scores"])
         if kind == "common":
             for name, value in numbers.items():
@@ -159,27 +162,32 @@ def _rows(
     units: _Units,
     where: Mapping[str, str],
 ) -> list[Row]:
-    found = []
+    found: list[Row] = []
     drawn = {
         key: {
             m: bootstrap_mean(some, units.weight, max_fpr=p) for m, p in METRICS.items()
         }
         for key, some in parts.items()
+        if key[0] != "plain"
     }
-    for (group, name), by_metric in drawn.items():
-        row: Row = {**where, "group": group, "detector": name}
-        row["splits"] = len(parts[group, name])
-        for metric, value in by_metric.items():
-            row[metric] = dict(interval(value)._asdict())
-        against = drawn.get(("common", REFERENCE))
-        if against and group != "plain" and name != REFERENCE:
-            row["auc_less_knn"] = dict(
-                difference(by_metric["auc"], against["auc"])._asdict()
-            )
+    for (group, name), some in parts.items():
+        row: Row = {**where, "group": group, "detector": name, "splits": len(some)}
+        found.append(row)
+        if group == "plain":  # To be compared with others' figures, which have none.
+            for metric, p in METRICS.items():
+                value = bootstrap_mean(some, units.weight[:1], max_fpr=p).value
+                row[metric] = {"value": value}
+            continue
+        own = drawn[group, name]
+        row |= {metric: interval(value)._asdict() for metric, value in own.items()}
+        reference = "common", REFERENCE
+        if where.get("level") == "recording":
+            continue
+        if reference in drawn and name != REFERENCE:
+            less = difference(own["auc"], drawn[reference]["auc"])
+            row["auc_less_knn"] = less._asdict()
         twin = group, name.removesuffix(", trained") + ", untrained"
         if name.endswith(", trained") and twin in drawn:
-            row["auc_less_untrained"] = dict(
-                difference(by_metric["auc"], drawn[twin]["auc"])._asdict()
-            )
-        found.append(row)
+            less = difference(own["auc"], drawn[twin]["auc"])
+            row["auc_less_untrained"] = less._asdict()
     return found
