@@ -209,7 +209,7 @@ def made_with(results: Sequence[Mapping[str, Any]]) -> str:
 
 def run(session: Session, say=print) -> Mapping[str, Outcome]:
     """Runs the session's cells in this process, beside others on the same folder."""
-    work = session.study.work(session.workdir, session.opened)
+    work = session.study.work(session.workdir, session.opened, session.scale)
     return Cells(session.workdir, session.cells).run(work, say)
 
 

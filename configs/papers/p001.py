@@ -338,6 +338,11 @@ _SMOKE = shorter(
 )
 _CLASSIFY = {"task.clip_s": 4.0}
 _CLASSIFY_2_S = {"task.clip_s": 2.0, "task.mel.n_mels": 32}
+_ONE_BLOCK = {
+    "model.dual_block.blocks": (1,),
+    "model.dual_block.expansion": (2,),
+    "model.dual_block.linear_branch": "none",
+}
 
 SCALES = (
     dict(
@@ -380,6 +385,7 @@ SCALES = (
     dict(
         key="smoke",
         says="two machines, two steps: whether it runs, not what it finds",
+        optimise=False,
         machines=("fan", "valve"),
         cutoffs_hz=(0.0, 2000.0),
         variants=dict(
@@ -389,8 +395,8 @@ SCALES = (
             mobilenet="mobilenet",
         ),
         overrides=dict(
-            general={**_SMOKE, **_CLASSIFY_2_S},
-            specific={**_SMOKE, **_CLASSIFY_2_S},
+            general={**_SMOKE, **_CLASSIFY_2_S, **_ONE_BLOCK},
+            specific={**_SMOKE, **_CLASSIFY_2_S, **_ONE_BLOCK},
             autoencoder=_SMOKE,
             mobilenet={
                 **_SMOKE,

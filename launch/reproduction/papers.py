@@ -118,7 +118,7 @@ class Study(Protocol):
         """Opens the data, or simulates them."""
         ...
 
-    def work(self, workdir: epath.Path, opened: Opened) -> "Work":
+    def work(self, workdir: epath.Path, opened: Opened, scale: Any) -> "Work":
         """What does a cell's work."""
         ...
 

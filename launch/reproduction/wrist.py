@@ -84,8 +84,9 @@ class Wrist:
         simulated = any(facts.simulated for facts in every)
         return Opened(given, header, simulated, {"people": people})
 
-    def work(self, workdir: epath.Path, opened: Opened) -> Work:
+    def work(self, workdir: epath.Path, opened: Opened, scale: Any) -> Work:
         """Trains, and reads what runs leave."""
+        del scale  # In the cells.
         # Only here: the process that starts others must not take an accelerator.
         from launch.reproduction import work
 

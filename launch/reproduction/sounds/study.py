@@ -66,13 +66,13 @@ class Sounds:
         header = {"sounds": facts.line(), "overrides": ", ".join(changed)}
         return Opened(given, header, facts.simulated, {})
 
-    def work(self, workdir: epath.Path, opened: Opened) -> Work:
+    def work(self, workdir: epath.Path, opened: Opened, scale: Any) -> Work:
         """Trains, and scores test clips."""
         # Only here: the process that starts others must not take an accelerator.
         from launch.reproduction.sounds import work
 
         del opened
-        return work.Work(workdir)
+        return work.Work(workdir, optimise=scale.optimise)
 
     def show(
         self,

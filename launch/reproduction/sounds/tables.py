@@ -131,7 +131,7 @@ def _other(table: Mapping[str, Any]) -> str:
 def _figures_names(table: Mapping[str, Any], metric: str) -> list[str]:
     name, reported = METRICS[metric], table["reported"]
     ours = f"OURS {reported}" if table["choice"] else "OURS"
-    names = [f"{name}, PAPER", f"{name}, {ours}", f"{name}, 95 % of clips"]
+    names = [f"{name}, PAPER", f"{name}, {ours}", f"{name}, 95 % interval"]
     names += [f"{name}, sd of {table['seeds']} seeds"] * (table["seeds"] > 1)
     return names + [f"{name}, {_other(table)}"] * table["choice"]
 

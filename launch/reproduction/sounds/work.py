@@ -15,9 +15,9 @@ SCORES = "candidates.csv"
 class Work:
     """Runs cells; what they print goes to `log.txt` in their folders."""
 
-    def __init__(self, workdir: epath.Path):
-        """Remembers where cells lie."""
-        self._workdir = workdir
+    def __init__(self, workdir: epath.Path, *, optimise: bool = True):
+        """Remembers where cells lie, and whether XLA is to optimise."""
+        self._workdir, self._optimise = workdir, optimise
 
     def __call__(self, cell: Cell, folder: epath.Path) -> dict[str, Any]:
         """Runs or continues `cell` in `folder`.
@@ -25,7 +25,7 @@ class Work:
         Returns:
           For an evaluation `scores`, the path of its scores below `folder`.
         """
-        with in_cell(folder):
+        with in_cell(folder, optimise=self._optimise):
             if cell.kind == "evaluation":
                 result = self._evaluate(cell, folder)
             else:
