@@ -133,7 +133,7 @@ def _spread(places: list[Place], window_s: float, minutes: float | None) -> list
     """As many as the limit allows, evenly over all."""
     if minutes is None:
         return places
-    most = max(1, int(60 * minutes / window_s))
+    most = max(1, int(60 * minutes / window_s + 1e-6))
     if len(places) <= most:
         return places
     chosen = np.linspace(0, len(places) - 1, most).round().astype(np.int64)
