@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from sigjax.models.section_classifier import SectionOutput, head
 from sigjax.nn.conv import Depthwise, Padding, batch_norm, convolution, pointwise
+from sigjax.nn.norm import BatchNorm
 from sigjax.nn.precision import ComputeDtype, compute_dtype
 from sigjax.typing import Array, Float
 
@@ -153,7 +154,7 @@ def _padding(x: Array, stride: int) -> Padding:
     return ((height, 1), (width, 1))
 
 
-def _norm(train: bool, name: str, dtype: jnp.dtype) -> nn.BatchNorm:
+def _norm(train: bool, name: str, dtype: jnp.dtype) -> BatchNorm:
     return batch_norm(train, name, dtype, momentum=0.999, epsilon=1e-3)
 
 

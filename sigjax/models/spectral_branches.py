@@ -43,6 +43,7 @@ from sigjax.nn.conv import (
     pointwise,
     precision,
 )
+from sigjax.nn.norm import BatchNorm
 from sigjax.nn.precision import ComputeDtype, compute_dtype
 from sigjax.signal.stft import frame_count, stft_magnitude
 from sigjax.typing import Array, Float
@@ -240,9 +241,7 @@ class _SpectrumBranch(nn.Module):
         return pointwise(self.width, "embedding", self.dtype)(x).astype(jnp.float32)
 
 
-def _norm(
-    train: bool, name: str, dtype: jnp.dtype, exact: bool = False
-) -> nn.BatchNorm:
+def _norm(train: bool, name: str, dtype: jnp.dtype, exact: bool = False) -> BatchNorm:
     return batch_norm(train, name, dtype, affine=False, exact=exact)
 
 

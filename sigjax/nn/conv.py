@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sigjax.nn.norm import BatchNorm
 from sigjax.typing import Array, Float
 
 Method = Literal["auto", "shift", "grouped"]
@@ -337,16 +338,57 @@ def convolution(
     )
 
 
-def pointwise(width: int, name: str, dtype: jnp.dtype) -> nn.Dense:
-    """A 1x1 convolution without bias: a matrix product on the last axis."""
-    return nn.Dense(
-        width,
-        use_bias=False,
-        kernel_init=HE_INIT,
-        dtype=dtype,
-        precision=precision(dtype),
-        name=name,
+@jax.custom_vjp
+def _product_of_rows(x: Array, kernel: Array) -> Array:
+    """`x @ kernel`."""
+    return jnp.matmul(x, kernel, precision=precision(x.dtype))
+
+
+def _product_of_rows_forward(x, kernel):
+    return _product_of_rows(x, kernel), (x, kernel)
+
+
+def _product_of_rows_backward(saved, gradient):
+    # The usual gradient of the kernel is the transpose of a product, for which XLA
+    # transposes whole maps on CPU, together with the norm's gradient before it: the
+    # slowest loops of a step. This order it takes as it is.
+    x, kernel = jax.lax.optimization_barrier(saved)
+    gradient = jax.lax.optimization_barrier(gradient)
+    rows = (x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1]))
+    level = precision(x.dtype)
+    return (
+        jnp.matmul(gradient, kernel.T, precision=level),
+        jnp.einsum("nk,nc->kc", *rows, precision=level),
     )
+
+
+_product_of_rows.defvjp(_product_of_rows_forward, _product_of_rows_backward)
+
+
+class Pointwise(nn.Module):
+    """A 1x1 convolution without bias: a matrix product on the last axis.
+
+    Attributes:
+      width: Of the output.
+      dtype: What it computes in.
+    """
+
+    width: int
+    dtype: jnp.dtype = jnp.dtype("float32")
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*a c"]) -> Float[Array, "*a d"]:
+        """`[..., c]` to `[..., width]`."""
+        kernel = self.param("kernel", HE_INIT, (x.shape[-1], self.width))
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        if jax.default_backend() != "cpu":
+            return jnp.matmul(x, kernel, precision=precision(self.dtype))
+        return _product_of_rows(x, kernel)
+
+
+def pointwise(width: int, name: str, dtype: jnp.dtype) -> Pointwise:
+    """`Pointwise` under a name."""
+    return Pointwise(width, dtype, name=name)
 
 
 def batch_norm(
@@ -358,7 +400,7 @@ def batch_norm(
     epsilon: float = 1e-5,
     affine: bool = True,
     exact: bool = False,
-) -> nn.BatchNorm:
+) -> BatchNorm:
     """Batch norm over all axes but the last; running statistics in `batch_stats`.
 
     Args:
@@ -371,13 +413,12 @@ def batch_norm(
       exact: Variance in a second pass over the input. `E[x^2] - E[x]^2` is faster but
         loses digits where the mean is large, as it is before the first weights.
     """
-    return nn.BatchNorm(
-        use_running_average=not train,
+    return BatchNorm(
+        train=train,
         momentum=momentum,
         epsilon=epsilon,
-        use_bias=affine,
-        use_scale=affine,
-        use_fast_variance=not exact,
+        affine=affine,
+        exact=exact,
         dtype=dtype,
         name=name,
     )

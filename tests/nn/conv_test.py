@@ -127,3 +127,21 @@ def test_squeeze_excitation_gates_channels_by_their_means():
     gate = 1 / (1 + np.exp(-hidden @ p["excite"]["kernel"]))
     found = module.apply(variables, jnp.asarray(x))
     np.testing.assert_allclose(found, x * gate[:, None, None], rtol=1e-5, atol=1e-6)
+
+
+def test_a_pointwise_convolution_is_a_product_with_its_gradients():
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4, 5)), jnp.float32)
+    module = conv.pointwise(7, "one", jnp.dtype("float32"))
+    variables = module.init(jax.random.key(0), x)
+    assert jax.tree.map(jnp.shape, variables) == {"params": {"kernel": (5, 7)}}
+
+    def both(function):
+        def total(kernel, x):
+            return jnp.sin(function(kernel, x)).sum()
+
+        return jax.value_and_grad(total, argnums=(0, 1))(variables["params"], x)
+
+    found = both(lambda params, x: module.apply({"params": params}, x))
+    expected = both(lambda params, x: x @ params["kernel"])
+    for got, wanted in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
