@@ -7,6 +7,8 @@ FOLDER/summary.csv    a row per recording
 FOLDER/report.json    what became of every file
 """
 
+import collections
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +22,7 @@ from launch.sound_settings import Settings
 from sigjax.data import audio
 from sigjax.data.wearable import plan
 from sigjax.evals.sound_timeline_figures import clock, span
+from sigjax.evals.thresholds import clips_per_day
 from sigjax.inference.detector import SoundDetector
 from sigjax.inference.rolling import Window
 
@@ -164,9 +167,11 @@ def table(report: dict[str, Any]) -> str:
     records = report["records"]
     if records:
         lines.append(f"alarms: {records[0]['promise'] or 'by the nearest section'}")
+        lines += _more_alarms(records[0])
         lines.append(f"drift: {records[0]['drift']['limits']}")
-    # Those with the most to say first.
-    records = sorted(records, key=lambda r: (-len(r["alarms"]), -r["anomalous"]))
+    doubts = collections.Counter(d for record in records for d in record["doubts"])
+    lines += [f"{count:,} recordings: {doubt}" for doubt, count in doubts.items()]
+    records = sorted(records, key=_urgency)
     for record in records[:_MOST_SHOWN]:
         lines += _lines(record)
     if len(records) > _MOST_SHOWN:
@@ -212,5 +217,25 @@ def _lines(record: Mapping[str, Any]) -> list[str]:
         lines.append(line)
     for remark, count in record["remarks"].items():
         lines.append(f"  {count:,} windows: {remark}")
-    lines += [f"  {doubt}" for doubt in record["doubts"]]
     return lines
+
+
+def _urgency(record: Mapping[str, Any]) -> tuple[int, float]:
+    """Sorts recordings: alarms first, the highest above the threshold foremost."""
+    highest = record["highest"]
+    if highest is None:
+        return 1, math.inf
+    return -bool(record["alarms"]), highest["threshold"] - highest["score"]
+
+
+def _more_alarms(record: Mapping[str, Any]) -> list[str]:
+    """That this hop gives more false alarms than the detector was made for, and how."""
+    asked = record["false_alarms_per_day"]
+    promised = (record["threshold"] or {}).get("false_alarm_rate", 0.0)
+    promised *= clips_per_day(record["hop_s"])
+    if asked is None or promised <= 1.01 * asked:
+        return []
+    return [
+        f"  made for {asked:g} a day: --false_alarms_per_day={asked:g} moves the"
+        f" threshold for windows every {record['hop_s']:g} s"
+    ]

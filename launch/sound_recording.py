@@ -182,10 +182,12 @@ def _record(
         "scored": int(scored.sum()),
         "not_scored": int((~scored).sum()),
         "anomalous": sum(row.decision == 1 for row in rows),
+        "rest_s": round(info.duration_s - rows[-1].end_s, 3) if rows else 0.0,
         "alarms": _alarms(rows),
         "highest": _highest_of(rows),
         "median_score": _number(np.median(score[scored])) if scored.any() else None,
         "threshold": None if threshold is None else threshold.as_dict(),
+        "false_alarms_per_day": watching.detector.false_alarms_per_day.get(own),
         "promise": "" if threshold is None else threshold.describe(asked.hop_s),
         "drift": {
             "windows": len(drifts),

@@ -9,7 +9,7 @@ import numpy as np
 from sigjax.evals.sound_figures import Spectrogram
 
 # The part of a map that is called its frequencies, and what is too wide to name.
-_SHARE, _WIDE = 0.5, 0.45
+_SHARE, _WIDE = 0.5, 0.35
 
 
 class Strip:

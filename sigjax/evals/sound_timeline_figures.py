@@ -121,6 +121,7 @@ def _draw_scores(axes: matplotlib.axes.Axes, scored: Scored, last_s: float) -> N
     middle = (scored.start_s + scored.end_s) / 2
     width = np.minimum(scored.hop_s, scored.end_s - scored.start_s)
     left, right = middle - width / 2, middle + width / 2
+    left[1:] = np.maximum(left[1:], right[:-1])  # The last one reaches back.
     x = np.column_stack([left, right]).ravel()
     y = np.repeat(scored.score, 2)
     level = np.repeat(scored.threshold, 2)

@@ -7,6 +7,9 @@ import numpy as np
 
 from sigjax.data.pcm_stream import CLIPPED, DAMAGED, Block
 
+# Of a window: a shorter rest at the end is not worth one that is nearly the last again.
+_REST = 0.05
+
 
 class Window(NamedTuple):
     """A stretch of sound.
@@ -34,8 +37,9 @@ class Window(NamedTuple):
 class Rolling:
     """Cuts blocks into windows of equal length that begin every hop.
 
-    The end of a sound is in a last window that reaches back, so that it is full. Of a
-    sound shorter than a window there is one, as short as the sound.
+    The end of a sound is in a last window that reaches back, so that it is full, but
+    for a rest of less than 5 % of a window. Of a sound shorter than a window there is
+    one, as short as the sound.
     """
 
     def __init__(self, *, rate_hz: int, source_hz: int, window_s: float, hop_s: float):
@@ -81,7 +85,8 @@ class Rolling:
         """Takes the last block; returns the windows that are left."""
         found = self.push(block)
         heard = self._first + len(self._wave)
-        if heard > self._covered:
+        rest = heard - self._covered
+        if rest >= _REST * self._window or (rest and not self._covered):
             found.append(self._cut(max(0, heard - self._window), heard))
         return found
 

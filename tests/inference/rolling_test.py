@@ -51,6 +51,15 @@ def test_a_short_sound_is_one_short_window_and_none_is_none():
     assert found == []
 
 
+def test_a_little_rest_at_the_end_is_not_worth_a_window():
+    found, _ = _windows(614, [614], window_s=3.0, hop_s=3.0)
+    assert [window.start_s for window in found] == [0, 3]
+    found, _ = _windows(615, [615], window_s=3.0, hop_s=3.0)
+    assert [window.start_s for window in found] == [0, 3, 3.15]
+    (window,), _ = _windows(3, [3], window_s=3.0, hop_s=3.0)
+    assert window.end_s == 0.03
+
+
 def test_a_hop_longer_than_the_window_leaves_sound_out_but_not_the_end():
     found, _ = _windows(1000, [70] * 14 + [20], window_s=1.0, hop_s=4.0)
     assert [window.start_s for window in found] == [0, 4, 8, 9]
