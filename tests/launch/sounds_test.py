@@ -8,12 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import sigjax
 from configs import asd_autoencoder, asd_sections
 from launch import evaluate
 from launch.evaluation import EvaluationError
+from launch.export import export_sounds
 from launch.pretrain import pretrain
 from launch.systems import load_run, parts_of
 from sigjax.config import ConfigError
+from sigjax.data.machine_sound.sounds import SoundSet
 from sigjax.evals import dcase, submission
 from sigjax.evals.ground_truth import read_truth
 from sigjax.evals.sound_results import SIDES, read_results
@@ -168,6 +171,40 @@ def test_the_submission_scores_as_the_evaluation_does(general, evaluated):
     assert scores.mean()["mean"] == pytest.approx(ours.mean()["mean"], abs=1e-12)
 
 
+def test_an_export_scores_as_the_evaluation_did(general, evaluated, tmp_path):
+    lines = export_sounds(general, tmp_path / "b")
+    choice = json.loads((general / "eval" / "choice.json").read_text())
+    assert set(choice) == {"fan", "valve"} and "chosen by launch.evaluate" in lines[2]
+    detector = sigjax.load(tmp_path / "b")
+    assert detector.simulated and detector.info["source_run"]["step"] == 2
+    assert detector.machines == tuple(
+        (m, s) for m in ("fan", "valve") for s in ("00", "03")
+    )
+    # Eight clips of each to train on, of which one was held out.
+    assert set(detector.clips_seen.values()) == {8}
+    dataset = SoundSet.open(general / "sets")
+    with (general / "eval" / "candidates.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    own = [r for r in rows if (r["machine"], r["section"]) == ("valve", "03")]
+    numbers = {
+        clip.path.rsplit("/", 1)[-1]: number
+        for number, clip in enumerate(dataset.clips)
+        if clip.machine == "valve"
+    }
+    waves = dataset.read_many([numbers[row["name"]] for row in own])
+    for domain in ("source", "target"):
+        of = [i for i, row in enumerate(own) if row["domain"] == domain]
+        scores = detector.score(
+            [waves[i] for i in of], machine="valve", section="03", domain=domain
+        )
+        expected = [float(own[i][choice["valve"]]) for i in of]
+        np.testing.assert_allclose(scores.score, expected, rtol=1e-4, atol=1e-4)
+    named = export_sounds(general, tmp_path / "b", "kmeans")
+    assert "kmeans, as asked for" in named[2]
+    with pytest.raises(ConfigError, match="no back-end 'knnn' for this run"):
+        export_sounds(general, tmp_path / "b", "knnn")
+
+
 def test_parts_are_evaluated_together(general, tmp_path):
     config = asd_autoencoder.get_config("smoke")
     config.mesh.data, config.train.steps = 1, 1
@@ -190,6 +227,15 @@ def test_parts_are_evaluated_together(general, tmp_path):
         and c.machine == "fan"
     ]  # fmt: skip
     task = system.make_task(data)
-    wave = jnp.asarray(data.dataset.read(number)[None])
-    score = task.score(jax.device_put(latest_variables(tmp_path / "fan")[1]), wave)
+    wave = data.dataset.read(number)[None]
+    variables = jax.device_put(latest_variables(tmp_path / "fan")[1])
+    score = task.score(variables, jnp.asarray(wave))
     assert float(rows[0]["mean squared error"]) == pytest.approx(float(score[0]))
+    lines = export_sounds(tmp_path, tmp_path / "bundles", "mean squared error")
+    assert "mean squared error, as asked for" in lines[2]
+    detector = sigjax.load(tmp_path / "bundles" / "fan")
+    assert {machine for machine, _ in detector.machines} == {"fan"}
+    found = detector.score(wave[0], section=rows[0]["section"])
+    assert found.score[0] == pytest.approx(float(score[0]))
+    with pytest.raises(ConfigError, match="no back-end 'knn' for this run"):
+        export_sounds(tmp_path, tmp_path / "bundles", "knn")
