@@ -12,7 +12,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sigjax.nn.conv import batch_norm, precision
+from sigjax.nn.conv import precision
+from sigjax.nn.norm import batch_norm
 from sigjax.typing import Array, Float
 
 _FLOAT32 = jnp.dtype("float32")

@@ -15,8 +15,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from sigjax.models.section_classifier import SectionOutput, head
-from sigjax.nn.conv import Depthwise, Padding, batch_norm, convolution, pointwise
-from sigjax.nn.norm import BatchNorm
+from sigjax.nn.conv import Depthwise, Padding, convolution, pointwise
+from sigjax.nn.norm import BatchNorm, batch_norm
 from sigjax.nn.precision import ComputeDtype, compute_dtype
 from sigjax.typing import Array, Float
 

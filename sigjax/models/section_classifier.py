@@ -46,11 +46,11 @@ from sigjax.nn.conv import (
     Depthwise,
     GlobalDepthwise,
     PRelu,
-    batch_norm,
     convolution,
     pointwise,
     precision,
 )
+from sigjax.nn.norm import batch_norm
 from sigjax.nn.precision import ComputeDtype, compute_dtype
 from sigjax.typing import Array, Float
 

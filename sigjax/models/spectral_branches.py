@@ -38,12 +38,11 @@ from sigjax.nn.conv import (
     HE_INIT,
     Method,
     SqueezeExcitation,
-    batch_norm,
     convolution,
     pointwise,
     precision,
 )
-from sigjax.nn.norm import BatchNorm
+from sigjax.nn.norm import BatchNorm, batch_norm
 from sigjax.nn.precision import ComputeDtype, compute_dtype
 from sigjax.signal.stft import frame_count, stft_magnitude
 from sigjax.typing import Array, Float

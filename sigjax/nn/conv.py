@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sigjax.nn.norm import BatchNorm
 from sigjax.typing import Array, Float
 
 Method = Literal["auto", "shift", "grouped"]
@@ -389,36 +388,3 @@ class Pointwise(nn.Module):
 def pointwise(width: int, name: str, dtype: jnp.dtype) -> Pointwise:
     """`Pointwise` under a name."""
     return Pointwise(width, dtype, name=name)
-
-
-def batch_norm(
-    train: bool,
-    name: str,
-    dtype: jnp.dtype,
-    *,
-    momentum: float = 0.9,
-    epsilon: float = 1e-5,
-    affine: bool = True,
-    exact: bool = False,
-) -> BatchNorm:
-    """Batch norm over all axes but the last; running statistics in `batch_stats`.
-
-    Args:
-      train: Normalise with the batch's statistics and update the running ones.
-      name: Of the module.
-      dtype: Of the output; statistics are float32.
-      momentum: Share of the old running statistics that stays: 1 - PyTorch's.
-      epsilon: Added to variances.
-      affine: Whether it has a scale and a bias.
-      exact: Variance in a second pass over the input. `E[x^2] - E[x]^2` is faster but
-        loses digits where the mean is large, as it is before the first weights.
-    """
-    return BatchNorm(
-        train=train,
-        momentum=momentum,
-        epsilon=epsilon,
-        affine=affine,
-        exact=exact,
-        dtype=dtype,
-        name=name,
-    )

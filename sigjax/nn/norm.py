@@ -131,3 +131,36 @@ class BatchNorm(nn.Module):
             for each, new in zip(running, found, strict=True):
                 each.value = self.momentum * each.value + (1 - self.momentum) * new
         return normalised(x, scale, bias, self.epsilon, self.exact, self.dtype)
+
+
+def batch_norm(
+    train: bool,
+    name: str,
+    dtype: jnp.dtype,
+    *,
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    affine: bool = True,
+    exact: bool = False,
+) -> BatchNorm:
+    """Batch norm over all axes but the last; running statistics in `batch_stats`.
+
+    Args:
+      train: Normalise with the batch's statistics and update the running ones.
+      name: Of the module.
+      dtype: Of the output; statistics are float32.
+      momentum: Share of the old running statistics that stays: 1 - PyTorch's.
+      epsilon: Added to variances.
+      affine: Whether it has a scale and a bias.
+      exact: Variance in a second pass over the input. `E[x^2] - E[x]^2` is faster but
+        loses digits where the mean is large, as it is before the first weights.
+    """
+    return BatchNorm(
+        train=train,
+        momentum=momentum,
+        epsilon=epsilon,
+        affine=affine,
+        exact=exact,
+        dtype=dtype,
+        name=name,
+    )

@@ -1,6 +1,7 @@
 """Depthwise products against a plain loop and the backend's own; the small parts."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -131,7 +132,7 @@ def test_squeeze_excitation_gates_channels_by_their_means():
 
 def test_a_pointwise_convolution_is_a_product_with_its_gradients():
     x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4, 5)), jnp.float32)
-    module = conv.pointwise(7, "one", jnp.dtype("float32"))
+    module: Any = conv.pointwise(7, "one", jnp.dtype("float32"))
     variables = module.init(jax.random.key(0), x)
     assert jax.tree.map(jnp.shape, variables) == {"params": {"kernel": (5, 7)}}
 
