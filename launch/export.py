@@ -11,6 +11,7 @@ one that is named. A run with parts gives a bundle for each, OUTPUT/PART:
   python -m launch.export --workdir=runs/asd_specific --output=bundles/asd --backend=knn
 """
 
+import dataclasses
 import sys
 
 from absl import app, flags
@@ -71,9 +72,16 @@ def export_sounds(
         lines.append(f"{run.workdir} -> {target}")
         lines.append(f"  {detector}")
         lines.append(f"  back-end {why}")
+        remarks: dict[str, list[str]] = {}
         for key, threshold in detector.thresholds.items():
-            said = threshold.describe(detector.hop_s[key])
-            lines.append(f"  {'/'.join(key)}: {said}")
+            said = dataclasses.replace(threshold, remark="")
+            lines.append(f"  {'/'.join(key)}: {said.describe(detector.hop_s[key])}")
+            if threshold.remark:
+                remarks.setdefault(threshold.remark, []).append("/".join(key))
+        for remark, names in remarks.items():
+            every = len(names) == len(detector.thresholds)
+            which = "all thresholds" if every else ", ".join(names)
+            lines.append(f"  {which}: {remark}")
     return lines
 
 

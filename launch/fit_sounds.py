@@ -14,7 +14,6 @@ in the new bundle, unless by --keep_simulated.
 """
 
 import pathlib
-import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -244,7 +243,7 @@ def main(argv: list[str]) -> None:
         channel = audio.checked_channel(given.channel)
     except ValueError as error:
         raise app.UsageError(f"--channel: {error}") from error
-    try:
+    with command.told(EXPECTED_ERRORS, "stopped"):
         lines = fit_sounds(
             given.input,
             given.output,
@@ -252,8 +251,6 @@ def main(argv: list[str]) -> None:
             keep_simulated=given.keep_simulated,
             **settings,
         )
-    except EXPECTED_ERRORS as error:
-        sys.exit(f"error: {error}")
     print(*lines, sep="\n")
 
 

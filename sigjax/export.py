@@ -114,7 +114,8 @@ def load(path: epath.PathLike) -> Model:
     """Reads a bundle onto the default device, whatever devices it was trained on.
 
     Args:
-      path: What `launch.export`, `launch.finetune` or `launch.convert` wrote.
+      path: What `launch.export`, `launch.finetune`, `launch.convert` or
+        `launch.fit_sounds` wrote; see `sigjax.bundles` for those that come with sigjax.
 
     Returns:
       By what the bundle holds: `MaeModel` with `apply` (batches) and `embed` (signals
