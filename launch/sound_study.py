@@ -20,7 +20,7 @@ from absl import app, flags
 from etils import epath
 
 from launch import runtime
-from launch.sound_study_cells import Cells, Environment, Motors
+from launch.sound_study_cells import Cell, Cells, Environment, Motors
 from launch.sound_study_data import StudyError
 from launch.sound_study_page import markdown, marks
 from launch.sound_study_tables import environment_rows, motor_rows
@@ -30,6 +30,7 @@ from sigjax.evals import sound_study_figures
 from sigjax.train.writer import prepare_workdir, replace_file
 
 MARK = "<!-- tables -->"
+PARTS = ("bldc", "motors", "esc10")
 _say = functools.partial(print, flush=True)
 
 
@@ -46,24 +47,29 @@ def collect(
     Args:
       data: Folder of the recordings.
       workdir: Cells are kept below it.
-      parts: Of `"bldc"` and `"esc10"`.
+      parts: Of `PARTS`; `"motors"` goes with `"bldc"`.
       splits: Of each motor's healthy recordings, for what is trained.
       folds: Of ESC-10's five, how many are tested.
     """
     cells = Cells(folder=workdir / "cells", say=_say)
     found: dict[str, Any] = {"motors": [], "environment": [], "training": []}
-    for part in parts:
-        if part == "bldc":
-            study = Motors(data, cells, splits)
-            made = list(study.all())
-            found["motors"] = motor_rows(study.recordings, made)
-        else:
-            study = Environment(data, cells, folds)
-            made = list(study.all())
-            found["environment"] = environment_rows(study.recordings, made)
-        for kind, cell in made:
+    made: dict[str, list[tuple[str, Cell]]] = {}
+    if "bldc" in parts:
+        study = Motors(data, cells, splits)
+        made["bldc"] = list(study.apart())
+        if "motors" in parts:
+            made["motors"] = list(study.together())
+        both = [*made["bldc"], *made.get("motors", [])]
+        found["motors"] = motor_rows(study.recordings, both)
+    if "esc10" in parts:
+        study = Environment(data, cells, folds)
+        made["esc10"] = list(study.all())
+        found["environment"] = environment_rows(study.recordings, made["esc10"])
+    for part, several in made.items():
+        for _, cell in several:
             if "loss" in cell:
-                told = {"part": part, "kind": kind, "loss": cell["loss"]}
+                network = next(iter(cell["scores"])).split(", ")[0].split(": ")[-1]
+                told = {"part": part, "kind": network, "loss": cell["loss"]}
                 found["training"].append({**told, "seconds": cell["seconds"]})
     return rounded(found)
 
@@ -103,7 +109,7 @@ def define_flags() -> None:
     flags.DEFINE_string("data", None, "Folder of bldc_motor_audio and esc10.")
     flags.DEFINE_string("workdir", None, "Cells are kept here.")
     flags.DEFINE_string("output", "", "Results' path without its ending.")
-    flags.DEFINE_list("part", ["bldc", "esc10"], "Which of the two.")
+    flags.DEFINE_list("part", list(PARTS), "Detectors of one motor, of all; ESC-10.")
     flags.DEFINE_integer("splits", 4, "Of a motor's recordings, for what is trained.")
     flags.DEFINE_integer("folds", 1, "Of ESC-10's five, how many are tested.")
     flags.mark_flags_as_required(["data", "workdir"])
@@ -114,9 +120,11 @@ def main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"flags start with two dashes; not understood: {argv[1:]}")
     given = flags.FLAGS
-    odd = sorted(set(given.part) - {"bldc", "esc10"})
-    if odd or not 1 <= given.folds <= 5:
-        sys.exit(f"error: --part={odd} or --folds={given.folds}: bldc, esc10; 1 to 5")
+    odd = sorted(set(given.part) - set(PARTS))
+    if odd or not given.part or ("motors" in given.part and "bldc" not in given.part):
+        sys.exit(f"error: --part is of {', '.join(PARTS)}; motors goes with bldc")
+    if not 1 <= given.folds <= 5 or not 1 <= given.splits <= 70:
+        sys.exit("error: --folds is from 1 to 5, --splits from 1 to 70")
     runtime.start()
     try:
         workdir = prepare_workdir(given.workdir)

@@ -139,8 +139,8 @@ class Motors:
             "1 s": detectors.spectrograms_of(self.segments, _MEL),
         }
 
-    def all(self) -> Iterator[tuple[str, Cell]]:
-        """Kind of each cell, and the cell."""
+    def apart(self) -> Iterator[tuple[str, Cell]]:
+        """Kind of each cell, and the cell: detectors of one motor."""
         yield "numbers", self.cells.get("bldc-numbers", 1, self._numbers)
         for machine in MOTORS:
             for k, chosen in enumerate(plain_splits()):
@@ -153,6 +153,9 @@ class Motors:
                 for kind, make in self._kinds(k).items():
                     name = f"bldc-{machine}-{kind}{k}"
                     yield kind, self._get(name, machine, rows, kind, make)
+
+    def together(self) -> Iterator[tuple[str, Cell]]:
+        """Likewise: a classifier of all three motors."""
         for k, chosen in enumerate(motor_splits(self.splits)):
             # The third motor has six recordings.
             own = {m: healthy(self.recordings, m) for m in ("M1", "M2", "M3")}
@@ -283,15 +286,17 @@ class Environment:
     def all(self) -> Iterator[tuple[str, Cell]]:
         """Kind of each cell, and the cell."""
         yield "numbers", self.cells.get("esc10-numbers", 1, self._numbers)
+        names = np.unique(self.machine).tolist()
+        kinds = {
+            "common": self._plain,
+            "AE": self._autoencoder,
+            "bundle": self._of_bundle,
+            "classifier": self._classifier,
+            "multi-resolution": self._branches,
+        }
         for fold in range(1, self.folds + 1):
-            for number, own in enumerate(np.unique(self.machine).tolist()):
-                for kind, make in {
-                    "common": self._plain,
-                    "AE": self._autoencoder,
-                    "classifier": self._classifier,
-                    "multi-resolution": self._branches,
-                    "bundle": self._of_bundle,
-                }.items():
+            for kind, make in kinds.items():
+                for number, own in enumerate(names):
                     name = f"esc10-{fold}-{number:02}-{kind}"
                     yield kind, self._get(name, own, fold, kind, make)
 

@@ -4,18 +4,27 @@ import dataclasses
 import itertools
 import json
 import re
+import types
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
 from etils import epath
 
-from launch import sound_study, sound_study_cells, sound_study_detectors
+from launch import (
+    sound_study,
+    sound_study_cells,
+    sound_study_detectors,
+    sound_study_networks,
+)
 from launch import sound_study_data as data
 from launch.sound_study_cells import Cells, healthy, motor_splits, plain_splits
 from launch.sound_study_networks import Recipe, Said, train
 from launch.sound_study_page import markdown, marks
 from launch.sound_study_tables import CONTRASTS, environment_rows, motor_rows
+from sigjax import bundles
+from sigjax.data.machine_sound.segments import Segments, fitted
 from sigjax.evals import sound_study_figures
 from sigjax.signal.mel import MelConfig
 
@@ -261,6 +270,28 @@ def test_an_untrained_network_keeps_its_weights_and_knows_the_level():
     ]
     assert means[1] > 10 * means[0]
     assert made.loss[0] > 0
+
+
+@pytest.mark.parametrize("length", [3, 5, 8, 10, 13])
+def test_sounds_are_cut_for_the_shipped_network_as_elsewhere(length):
+    wave = np.arange(2 * length, dtype=np.float32).reshape(2, length)
+    found = sound_study_networks._cut(wave, 5)
+    dataset: Any = types.SimpleNamespace(samples=np.array([length]))
+    plan = Segments(dataset, np.array([0]), samples=5, batch_size=1)
+    expected = [fitted(wave[1], int(start), 5) for start in plan._start]
+    assert len(found) == len(expected)
+    for part, own in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(part[1], own)
+
+
+def test_without_a_shipped_network_its_rows_are_left_out(monkeypatch):
+    monkeypatch.setattr(bundles, "names", tuple)
+    sound_study_networks.shipped.cache_clear()
+    try:
+        assert sound_study_networks.shipped() is None
+        assert sound_study_cells._bundle("bundle") is None
+    finally:
+        sound_study_networks.shipped.cache_clear()
 
 
 def test_what_is_not_there_is_said(tmp_path):
