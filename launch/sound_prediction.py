@@ -22,7 +22,6 @@ from launch.sound_settings import Settings
 from sigjax.data import audio
 from sigjax.data.wearable import plan
 from sigjax.evals.sound_timeline_figures import clock, span
-from sigjax.evals.thresholds import clips_per_day
 from sigjax.inference.detector import SoundDetector
 from sigjax.inference.rolling import Window
 
@@ -166,8 +165,7 @@ def table(report: dict[str, Any]) -> str:
     lines += res.reasons(report, "failed", "unsupported")
     records = report["records"]
     if records:
-        lines.append(f"alarms: {records[0]['promise'] or 'by the nearest section'}")
-        lines += _more_alarms(records[0])
+        lines.append(f"alarms: {records[0]['promise']}")
         lines.append(f"drift: {records[0]['drift']['limits']}")
     doubts = collections.Counter(d for record in records for d in record["doubts"])
     lines += [f"{count:,} recordings: {doubt}" for doubt, count in doubts.items()]
@@ -226,16 +224,3 @@ def _urgency(record: Mapping[str, Any]) -> tuple[int, float]:
     if highest is None:
         return 1, math.inf
     return -bool(record["alarms"]), highest["threshold"] - highest["score"]
-
-
-def _more_alarms(record: Mapping[str, Any]) -> list[str]:
-    """That this hop gives more false alarms than the detector was made for, and how."""
-    asked = record["false_alarms_per_day"]
-    promised = (record["threshold"] or {}).get("false_alarm_rate", 0.0)
-    promised *= clips_per_day(record["hop_s"])
-    if asked is None or promised <= 1.01 * asked:
-        return []
-    return [
-        f"  made for {asked:g} a day: --false_alarms_per_day={asked:g} moves the"
-        f" threshold for windows every {record['hop_s']:g} s"
-    ]

@@ -187,8 +187,7 @@ def _record(
         "highest": _highest_of(rows),
         "median_score": _number(np.median(score[scored])) if scored.any() else None,
         "threshold": None if threshold is None else threshold.as_dict(),
-        "false_alarms_per_day": watching.detector.false_alarms_per_day.get(own),
-        "promise": "" if threshold is None else threshold.describe(asked.hop_s),
+        "promise": sound_settings.promise(watching, asked),
         "drift": {
             "windows": len(drifts),
             "last": rows[-1].drift if rows else "",

@@ -215,6 +215,23 @@ def watch(detector: SoundDetector, asked: Settings) -> Watch:
     )
 
 
+def promise(watching: Watch, asked: Settings) -> str:
+    """What the threshold promises for windows every `asked.hop_s`, in words."""
+    detector, own = watching.detector, (watching.machine, watching.section or "")
+    threshold = detector.thresholds.get(own)
+    if threshold is None:
+        return "each window by the threshold of the section that it is scored by"
+    text = threshold.describe(asked.hop_s)
+    if asked.hop_s < detector.hop_s[own] and not asked.false_alarms_per_day:
+        asked_for = detector.false_alarms_per_day[own]
+        text += (
+            f"\n  its {asked_for:g} a day are of windows every"
+            f" {detector.hop_s[own]:g} s; --false_alarms_per_day={asked_for:g} moves it"
+            f" for windows every {asked.hop_s:g} s"
+        )
+    return text
+
+
 def is_unknown(detector: SoundDetector, asked: Settings) -> str:
     """Why windows cannot be scored: the machine is not known or not named; or `""`."""
     try:

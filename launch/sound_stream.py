@@ -279,11 +279,7 @@ class _Listener:
             f"listening to {own}: {self._asked.window_s:g} s every"
             f" {self._asked.hop_s:g} s (ready in {seconds:.1f} s)"
         )
-        threshold = self._detector.thresholds.get(
-            (watching.machine, watching.section or "")
-        )
-        if threshold is not None:
-            self._say(f"alarms: {threshold.describe(self._asked.hop_s)}")
+        self._say(f"alarms: {sound_settings.promise(watching, self._asked)}")
         self._say(f"drift: {watching.drift_note}")
         if self._asked.hop_s > self._asked.window_s:
             self._say(sound_settings.unheard(self._asked))

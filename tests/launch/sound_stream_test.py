@@ -92,6 +92,7 @@ def test_rows_of_a_stream_are_those_of_the_file(bundle, pcm, tmp_path):
             assert column[0] == column[1]
     assert said[0].startswith("listening to pump 00: 0.5 s every 0.25 s")
     assert said[1].startswith("alarms: conformal threshold")
+    assert "moves it for windows every 0.25 s" in said[1]
     assert said[2].startswith("drift: not watched")
     assert said[-1].startswith("heard 4.3 s: 17 windows, 17 scored, 0 not scored")
     assert "times real time" in said[-1]
