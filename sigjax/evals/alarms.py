@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from sigjax.evals.thresholds import ThresholdError
 

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy
 
 from sigjax.evals.dcase import DcaseScores, mean_of, values_of
 from sigjax.metrics import detection

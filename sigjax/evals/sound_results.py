@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.stats
+import scipy
 from etils import epath
 
 from sigjax.data.machine_sound.clips import read_attributes, write_attributes
