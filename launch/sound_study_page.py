@@ -149,15 +149,15 @@ def _environment(rows: Sequence[Row]) -> list[str]:
     for reading in READINGS:
         own = [row for row in rows if row["reading"] == reading]
         table = [_row(head), _row(["---"] * len(head))]
-        names = list(dict.fromkeys(_plain_name(row["detector"]) for row in own))
-        for name in names:
-            cells = [name]
+        splits = max(row["splits"] for row in own)
+        for name in dict.fromkeys(_plain_name(row["detector"]) for row in own):
+            trained = _find(own, name, _STATES[0])
+            count = splits if trained is None else trained["splits"]
+            cells = [name if count == splits else f"{name} ({count} cells)"]
             for metric in _METRICS:
                 for state in _STATES:
                     cells.append(_cell(_find(own, name, state), metric))
-            trained = _find(own, name, _STATES[0])
             table.append(_row([*cells, _cell(trained, "auc_less_knn", "+")]))
-        splits = max(row["splits"] for row in own)
         title = f"{_READINGS[reading]}: means over {splits} cells"
         lines += _folded(title, table, folded=False)
         lines += _folded(f"{title}, AUC by class", _by_class(own), folded=True)

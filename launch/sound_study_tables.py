@@ -183,7 +183,8 @@ def _rows(
         reference = "common", REFERENCE
         if where.get("level") == "recording":
             continue
-        if reference in drawn and name != REFERENCE:
+        same = len(parts.get(reference, ())) == len(some)
+        if same and name != REFERENCE:
             less = difference(own["auc"], drawn[reference]["auc"])
             row["auc_less_knn"] = less._asdict()
         twin = group, name.removesuffix(", trained") + ", untrained"
