@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, PartitionSpec
 
 from sigjax.data.machine_sound.segments import Segments
 from sigjax.data.machine_sound.sounds import SoundSet
@@ -71,11 +72,49 @@ def embed(
     return Embedded(indices, _bank(data, indices, columns))
 
 
+def on_all_devices(
+    function: Callable[[PyTree, jax.Array], PyTree],
+) -> Callable[[PyTree, Any], PyTree]:
+    """Compiles a function of variables and a batch whose rows do not meet.
+
+    The devices of this process share a batch that they divide evenly; another runs on
+    the first. That is for several accelerators, and for a CPU's cores: XLA gives the
+    FFT and other steps one core only, but each CPU device runs for itself
+    (`JAX_NUM_CPU_DEVICES`).
+
+    Args:
+      function: `(variables, [b, ...])` to arrays `[b, ...]`.
+
+    Returns:
+      The same function.
+    """
+    devices = jax.local_devices()
+    alone = jax.jit(function)
+    if len(devices) == 1:
+        return alone
+    mesh = Mesh(np.array(devices), ("rows",))
+    rows = PartitionSpec("rows")
+    divided = jax.shard_map(
+        function,
+        mesh=mesh,
+        in_specs=(PartitionSpec(), rows),
+        out_specs=rows,
+        check_vma=False,  # loops inside need not say what varies
+    )
+    shared = jax.jit(divided)
+
+    def run(variables: PyTree, batch: Any) -> PyTree:
+        divides = len(batch) % len(devices) == 0
+        return (shared if divides else alone)(variables, batch)
+
+    return run
+
+
 def _run(
     task: SoundTask, variables: Mapping[str, PyTree], batches: Any, residuals: bool
 ) -> Iterator[dict[str, np.ndarray]]:
     frames = isinstance(task, FrameReconstruction)
-    function = jax.jit(task.residuals if frames else task.embed)
+    function = on_all_devices(task.residuals if frames else task.embed)
     variables = jax.device_put(dict(variables))
     for batch in batches:
         kept = batch.weight > 0
