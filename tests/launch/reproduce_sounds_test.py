@@ -238,6 +238,11 @@ def test_the_papers_protocol_says_that_its_number_is_an_oracle(tmp_path):
     assert by_name["Top1"].figures == {"honest": {}, "oracle": {}}
     (fan,) = lines_of(text, "Top1           fan")
     assert fan.split()[2:4] == ["61.01", "-"]
+    # What is chosen is named by all in which candidates differ, and by nothing else.
+    (line,) = lines_of(text, "general        fan")
+    score = by_name["general"].chosen["oracle"]["fan"][0].score
+    assert f"no high-pass, {score}" in line and "center loss" not in line
+    assert lines_of(text, "MobileNetV2    harmonic mean")
 
 
 def test_tables_without_a_choice_show_none(tmp_path):

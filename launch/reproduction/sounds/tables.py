@@ -28,9 +28,9 @@ def content(
     for system, found in zip(sheet.systems, scores, strict=True):
         printed = printed_figures(sheet, system, plan.paper.machines)
         for machine in (*plan.paper.machines, TOTAL):
-            if machine not in plan.machines and machine not in printed:
-                continue
-            rows.append(_row(plan, system, found, machine, printed.get(machine, {})))
+            if machine in (*plan.machines, *printed, TOTAL):
+                figures = printed.get(machine, {})
+                rows.append(_row(plan, system, found, machine, figures))
     return {
         **header,
         "sheet": sheet.key,
@@ -43,6 +43,10 @@ def content(
         "machines": list(plan.machines),
         "machines_of_the_paper": list(plan.paper.machines),
         "choice": any(found.choice for found in scores),
+        "varies": {
+            system.name: _varies(plan, number)
+            for number, system in enumerate(sheet.systems)
+        },
         "rows": rows,
         "left_out": {k: v for found in scores for k, v in found.left_out.items()},
         "notes": list(sheet.notes),
@@ -78,6 +82,18 @@ def _row(
         "development": found.development.get(machine),
         "why_not": found.failed.get(machine, ""),
     }
+
+
+def _varies(plan: Plan, number: int) -> list[str]:
+    """In which fields the candidates of a system differ."""
+    every = {
+        candidate
+        for (place, _, _), found in plan.candidates.items()
+        if place == number
+        for candidate in found
+    }
+    fields = Candidate._fields
+    return [f for f in fields if len({getattr(c, f) for c in every}) > 1]
 
 
 def _told(candidate: Candidate) -> dict[str, Any]:
@@ -164,18 +180,7 @@ def _scores(table: Mapping[str, Any]) -> tuple[list[str], int, list[list[str]]]:
 
 def _choices(table: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
     """What each selection chose, in the words in which candidates differ."""
-    every = [
-        c
-        for other in table["rows"]
-        if other["system"] == row["system"]
-        for chosen in other["chosen"].values()
-        for c in chosen
-    ]
-    told = [Candidate(*(c[f] for f in Candidate._fields)).words() for c in every]
-    differ = {
-        key for words in told for key in words if len({w.get(key) for w in told}) > 1
-    }
-    cells = []
+    varies, cells = table["varies"][row["system"]], []
     for selection in (table["reported"], _other(table)):
         if row["candidates"] < 2:
             cells.append("-" if row["machine"] == TOTAL else "")
@@ -183,8 +188,7 @@ def _choices(table: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
         chosen = []
         for c in row["chosen"][selection]:
             words = Candidate(*(c[f] for f in Candidate._fields)).words()
-            kept = [text for key, text in words.items() if key in differ]
-            chosen.append(", ".join(kept) or c["title"])
+            chosen.append(", ".join(words[f] for f in varies if f in words))
         cells.append(" / ".join(dict.fromkeys(chosen)) or "-")
     return cells
 
@@ -286,7 +290,7 @@ def _of_choices(table: Mapping[str, Any]) -> list[str]:
     ]
     if table["reported"] == "oracle":
         lines.append("OURS is the ORACLE here, so it flatters: --protocol=honest")
-    if table["kind"] == "settings":
+    if table["kind"] == "settings" and table["reported"] == "honest":
         reported = table["reported"]
         for place, field, name in (
             (1, "centre", "center loss"),
