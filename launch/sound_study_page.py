@@ -4,7 +4,7 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launch.sound_study_cells import MOTORS, READINGS
+from launch.sound_study_cells import MOTORS, READINGS, SHIPPED
 from launch.sound_study_tables import CONTRASTS, LEVELS, Row
 from sigjax.evals.sound_study_figures import Mark, Panel
 
@@ -20,6 +20,11 @@ _READINGS = {
 }
 # What the figure's lines are.
 _LINES = ("log-mel, kNN", "kurtosis")
+# Nothing to train comes first.
+_ORDER = (
+    *("log-mel", "PCA", "kurtosis", "crest", "raw", "level"),
+    *("AE", "classifier", "multi-resolution", SHIPPED),
+)
 
 
 def markdown(found: Mapping[str, Any]) -> str:
@@ -71,14 +76,23 @@ def _by_motor(rows: Sequence[Row], metric: str) -> list[str]:
     for group, says in _GROUPS.items():
         own = [row for row in rows if row["group"] == group]
         lines += [_row([f"*{says}*", "", "", "", ""])] if own else []
-        names = dict.fromkeys(_plain_name(row["detector"]) for row in own)
-        for name in names:
+        for name in _names(own):
             cells = [name]
             for motor in MOTORS:
                 for state in _STATES:
                     cells.append(_cell(_find(own, name, state, motor=motor), metric))
             lines.append(_row(cells))
     return lines
+
+
+def _names(rows: Sequence[Row]) -> list[str]:
+    """Detectors, trained or not, those without training first."""
+    names = dict.fromkeys(_plain_name(row["detector"]) for row in rows)
+
+    def place(name: str) -> int:
+        return [name.startswith(family) for family in _ORDER].index(True)
+
+    return sorted(names, key=place)
 
 
 def _plain_name(name: str) -> str:
@@ -116,7 +130,7 @@ def _differences(rows: Sequence[Row]) -> list[str]:
         and not row["detector"].endswith(_STATES[1])
         and row["detector"] != _LINES[0]
     ]
-    for name in dict.fromkeys(_plain_name(row["detector"]) for row in own):
+    for name in _names(own):
         cells = [name]
         for motor in MOTORS:
             row = _find(own, name, _STATES[0], motor=motor)
@@ -150,7 +164,7 @@ def _environment(rows: Sequence[Row]) -> list[str]:
         own = [row for row in rows if row["reading"] == reading]
         table = [_row(head), _row(["---"] * len(head))]
         splits = max(row["splits"] for row in own)
-        for name in dict.fromkeys(_plain_name(row["detector"]) for row in own):
+        for name in _names(own):
             trained = _find(own, name, _STATES[0])
             count = splits if trained is None else trained["splits"]
             cells = [name if count == splits else f"{name} ({count} cells)"]
@@ -220,8 +234,8 @@ def marks(found: Mapping[str, Any]) -> list[Panel]:
 
 
 def _panel(title: str, aim: float, rows: Sequence[Row]) -> Panel:
-    drawn = []
-    for row in rows:
+    drawn, order = [], _names(rows)
+    for row in sorted(rows, key=lambda row: order.index(_plain_name(row["detector"]))):
         state = "nothing to train"
         for ending in _STATES:
             if row["detector"].endswith(ending):

@@ -163,14 +163,33 @@ def bootstrap_mean(
     return Drawn(float(np.mean(values)), mean)
 
 
-def interval(drawn: Drawn, *, level: float = LEVEL) -> Interval:
-    """Bias-corrected percentiles of a figure's resamples (Efron 1981)."""
-    return _interval(drawn.value, drawn.draws, level)
+def interval(
+    drawn: Drawn, *, level: float = LEVEL, least: float = 0.0, most: float = 1.0
+) -> Interval:
+    """The figure and, to both sides, as many standard deviations of its resamples.
+
+    Of four or eight normal recordings a resample often leaves out the one that decides
+    the pAUC. Its resamples then lie above the figure almost without exception, and
+    percentiles, corrected for that bias or not, say nothing of the error.
+
+    Args:
+      drawn: Of `bootstrap_mean`.
+      level: Of the interval.
+      least: What the figure cannot be below.
+      most: What it cannot be above.
+    """
+    draws = drawn.draws[np.isfinite(drawn.draws)]
+    if not len(draws) or math.isnan(drawn.value):
+        return Interval(drawn.value, math.nan, math.nan)
+    half = float(scipy.stats.norm.ppf((1 + level) / 2) * draws.std())
+    low, high = drawn.value - half, drawn.value + half
+    return Interval(drawn.value, max(low, least), min(high, most))
 
 
 def difference(a: Drawn, b: Drawn, *, level: float = LEVEL) -> Interval:
     """Interval of `a - b`; both must be of the same resamples."""
-    return _interval(a.value - b.value, a.draws - b.draws, level)
+    drawn = Drawn(a.value - b.value, a.draws - b.draws)
+    return interval(drawn, level=level, least=-1.0)
 
 
 def bootstrap_scores(

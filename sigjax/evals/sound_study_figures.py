@@ -16,7 +16,7 @@ _LOOKS = {
     "nothing to train": ("#222222", "s", "full"),
 }
 _APART = {"trained": 0.17, "untrained": -0.17, "nothing to train": 0.0}
-_LINES = ("#777777", "#cc79a7")
+_LINES, _AIM = ("#777777", "#cc79a7"), "#009e73"
 
 
 class Mark(NamedTuple):
@@ -60,7 +60,7 @@ def draw(path: epath.PathLike, panels: Sequence[Panel]) -> None:
       path: PNG to write.
       panels: One at least.
     """
-    names = list(dict.fromkeys(mark.name for panel in panels for mark in panel.marks))
+    names = _merged([[mark.name for mark in panel.marks] for panel in panels])
     wide, tall = 3.2 + 2.7 * len(panels), 2.2 + 0.27 * len(names)
     figure = matplotlib.figure.Figure(figsize=(wide, tall), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
@@ -70,10 +70,11 @@ def draw(path: epath.PathLike, panels: Sequence[Panel]) -> None:
     axes[0].set_ylim(-len(names) + 0.4, 0.6)
     for state, (colour, marker, fill) in _LOOKS.items():
         axes[0].plot([], [], color=colour, marker=marker, fillstyle=fill, label=state)
+    axes[0].axvspan(-1, -0.5, color=_AIM, alpha=0.35, lw=0, label="as it should be")
     figure.legend(
         *axes[0].get_legend_handles_labels(),
         loc="outside lower center",
-        ncols=5,
+        ncols=6,
         frameon=False,
         fontsize=9,
     )
@@ -82,12 +83,24 @@ def draw(path: epath.PathLike, panels: Sequence[Panel]) -> None:
     replace_file(epath.Path(path), data.getvalue())
 
 
+def _merged(lists: Sequence[Sequence[str]]) -> list[str]:
+    """All names in one order: what one list adds comes after what it follows there."""
+    names: list[str] = []
+    for own in lists:
+        place = 0
+        for name in own:
+            if name in names:
+                place = names.index(name) + 1
+            else:
+                names.insert(place, name)
+                place += 1
+    return names
+
+
 def _draw(axes, panel: Panel, names: Sequence[str]) -> None:
     for y in range(0, len(names), 2):
         axes.axhspan(-y - 0.5, -y + 0.5, color="#f3f3f3", lw=0, zorder=-2)
-    axes.axvspan(
-        panel.aim - 0.006, panel.aim + 0.006, color="#009e73", alpha=0.35, lw=0
-    )
+    axes.axvspan(panel.aim - 0.006, panel.aim + 0.006, color=_AIM, alpha=0.35, lw=0)
     if panel.aim != 0.5:
         axes.axvline(0.5, color="black", lw=0.8)
     for (name, value), colour in zip(panel.lines.items(), _LINES, strict=False):

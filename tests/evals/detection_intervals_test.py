@@ -255,6 +255,22 @@ def test_a_mean_leaves_out_splits_that_a_draw_leaves_without_a_class():
         detection_intervals.bootstrap_mean([], weight)
 
 
+def test_the_interval_of_a_mean_holds_the_figure_that_resamples_overshoot():
+    # Of two normal recordings one decides the pAUC; without it all draws are above.
+    label = np.array([0] * 4 + [1] * 20)
+    score = np.concatenate([[0.1, 0.2, 0.3, 0.9], np.linspace(0.4, 0.8, 20)])
+    unit = np.arange(24)
+    weight = detection_intervals.resample(label, resamples=500, seed=0)
+    part = detection_intervals.Scored(label, score, unit)
+    drawn = detection_intervals.bootstrap_mean([part], weight, max_fpr=0.1)
+    assert drawn.draws.min() >= drawn.value and drawn.draws.mean() > drawn.value + 0.1
+    found = detection_intervals.interval(drawn)
+    assert found.low < found.value < found.high < 1
+    assert detection_intervals.interval(drawn, least=0.47).low == 0.47
+    z = 1.959964
+    assert found.high == pytest.approx(drawn.value + z * drawn.draws.std(), abs=1e-6)
+
+
 def test_differences_are_of_the_same_draws():
     label, parts = _splits(2)
     weight = detection_intervals.resample(label, resamples=200, seed=0)
