@@ -7,6 +7,7 @@ import re
 import types
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 import PIL.Image
 import pytest
@@ -27,6 +28,7 @@ from sigjax import bundles
 from sigjax.data.machine_sound.segments import Segments, fitted
 from sigjax.evals import sound_study_figures
 from sigjax.signal.mel import MelConfig
+from sigjax.typing import LossOutput
 
 
 def _recordings():
@@ -248,28 +250,34 @@ def test_tables_and_figure_show_every_detector(found, tmp_path):
         assert picture.width > 1000 and np.asarray(picture.convert("L")).std() > 5
 
 
-def test_an_untrained_network_keeps_its_weights_and_knows_the_level():
-    mel = MelConfig(rate_hz=1000, n_fft=128, hop=64, n_mels=8)
-    recipe = Recipe(kind="autoencoder", clip_s=0.5, mel=mel, steps=2, batch=2)
-    wave = np.random.default_rng(0).normal(size=(4, 500)).astype(np.float32)
-    made = train(recipe, wave, np.zeros(4, int), seed=0)
+class _Level:
+    """A task with a weight to learn and a running mean to settle."""
 
-    def leaf(variables, *path):
-        for name in path:
-            variables = variables[name]
-        return np.asarray(variables)
+    def init(self, key, batch):
+        return {"params": {"w": jnp.ones(())}, "batch_stats": {"mean": jnp.zeros(())}}
 
-    weights = [
-        leaf(v, "params", "dense1", "kernel") for v in (made.trained, made.untrained)
-    ]
-    assert 0 < np.abs(weights[0] - weights[1]).max() < 0.01
-    # Two steps have not moved the running mean to where the spectrogram is.
-    means = [
-        np.abs(leaf(v, "batch_stats", "norm1", "mean")).max()
-        for v in (made.trained, made.untrained)
-    ]
-    assert means[1] > 10 * means[0]
-    assert made.loss[0] > 0
+    def loss(self, variables, batch, key):
+        level = batch["wave"].mean(axis=1)
+        mean = 0.9 * variables["batch_stats"]["mean"] + 0.1 * level.mean()
+        loss = (variables["params"]["w"] - level) ** 2
+        return LossOutput(loss, {}, {"batch_stats": {"mean": mean}})
+
+    def evaluate(self, variables, batch, key):
+        raise AssertionError("nothing is held out")
+
+
+def test_an_untrained_network_keeps_its_weights_and_knows_the_level(monkeypatch):
+    monkeypatch.setattr(Recipe, "task", lambda self, classes: _Level())
+    mel = MelConfig(rate_hz=1000)
+    recipe = Recipe(kind="classifier", clip_s=0.5, mel=mel, steps=10, batch=4)
+    wave = np.full((5, 500), 3.0, np.float32)
+    made = train(recipe, wave, np.zeros(5, int), seed=0)
+    assert made.untrained["params"]["w"] == 1
+    assert made.untrained["batch_stats"]["mean"] == pytest.approx(3, rel=0.05)
+    # Ten steps of Adam at 1e-3.
+    assert made.trained["params"]["w"] == pytest.approx(1.01, abs=1e-4)
+    assert made.trained["batch_stats"]["mean"] == pytest.approx(3 * (1 - 0.9**10))
+    assert made.loss == pytest.approx((4.0, 3.964), abs=0.01)
 
 
 @pytest.mark.parametrize("length", [3, 5, 8, 10, 13])
@@ -335,3 +343,12 @@ def test_the_committed_page_is_of_the_committed_numbers():
     page = (root / "machine_sounds_on_real_data.md").read_text()
     assert sound_study.into_page(page, markdown(found)) == page
     assert dataclasses.is_dataclass(Cells) and sound_study_cells.READINGS
+
+
+def test_panels_share_the_lines_of_all_detectors():
+    # What only one panel has stands where it stands there.
+    merged = sound_study_figures._merged([["a", "b", "d"], ["a", "c", "d", "e"]])
+    assert [merged.index(name) for name in "abde"] == sorted(
+        merged.index(name) for name in "abde"
+    )
+    assert merged.index("a") < merged.index("c") < merged.index("d")
