@@ -32,7 +32,7 @@ class Block(NamedTuple):
     """A stretch of sound; blocks follow each other without gaps.
 
     Attributes:
-      wave: Float32 `[s]` at the rate asked for; 0 where it is damaged.
+      wave: Float32 `[s]` at the rate asked for; made of zeros where it is damaged.
       marks: Uint8 `[r]` at the rate of the source: `DAMAGED` where a sample is no
         number or absurdly large, `CLIPPED` where it is at full scale.
     """
@@ -181,7 +181,6 @@ class Channel:
         marks[((level >= _FULL_SCALE) & whole).any(axis=1)] |= CLIPPED
         # One NaN in a resampler would spread over all that its filter covers.
         wave = np.where(whole, own, 0).mean(axis=1, dtype=np.float32)
-        wave[(marks & DAMAGED) > 0] = 0
         self._heard = self._heard or len(wave) > 0
         if self._resampler is not None:
             wave = self._resampler.resample_chunk(np.ascontiguousarray(wave))

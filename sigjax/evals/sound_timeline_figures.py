@@ -7,7 +7,6 @@ the threshold, and at which frequencies. Nothing is told by colour alone.
 import datetime
 import io
 import warnings
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import matplotlib.axes
@@ -185,11 +184,11 @@ def _draw_worst(
     colours = [(0.83, 0.1, 0, min(0.95, 1.15 * i / 255)) for i in range(256)]
     spread = Spectrogram(found, shown.duration_s, worst.frequency_hz)
     hot = matplotlib.colors.ListedColormap(colours)
-    where = np.interp(worst.frequency_hz, *_bands_of(shown)).tolist()
-    axes.imshow(
-        found.T, origin="lower", aspect="auto", interpolation="none", cmap=hot,
-        extent=(*at, where[0] - 0.5, where[-1] + 0.5),
-        vmin=0, vmax=levels([found[found > 0]], 0.0)[1] if found.any() else 1.0,
+    where = np.interp(worst.frequency_hz, *_bands_of(shown))
+    axes.pcolormesh(
+        np.linspace(*at, len(found) + 1), _edges(where), found.T, cmap=hot, vmin=0,
+        vmax=levels([found[found > 0]], 0.0)[1] if found.any() else 1.0,
+        rasterized=True,
     )  # fmt: skip
     axes.set_ylim(-0.5, shown.value.shape[1] - 0.5)
     _time_axis(axes, last_s, None, at)
@@ -202,8 +201,14 @@ def _draw_worst(
     _draw_profile(figure.add_subplot(grid[1], sharey=axes), spread, where)
 
 
+def _edges(middle: np.ndarray) -> np.ndarray:
+    """Where cells begin and end that have these middles, `[n + 1]`."""
+    between = (middle[1:] + middle[:-1]) / 2
+    return np.concatenate([[middle[0] - 0.5], between, [middle[-1] + 0.5]])
+
+
 def _draw_profile(
-    axes: matplotlib.axes.Axes, spread: Spectrogram, where: Sequence[float]
+    axes: matplotlib.axes.Axes, spread: Spectrogram, where: np.ndarray
 ) -> None:
     """The map's sum over time, by frequency, with the loudest bands named."""
     assert spread.band_hz is not None
