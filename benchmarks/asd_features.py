@@ -1,9 +1,11 @@
 """Log-mel spectrograms of a batch of clips, beside librosa and beside torch.stft.
 
-    python -m benchmarks.asd_features [--clips=32] [--peer_python=PYTHON]
+    python -m benchmarks.asd_features [--clips=32] [--devices=2] [--peer_python=PYTHON]
 
 Clips are noise of 10 s at 16 kHz; frames of 1024 samples every 512, 128 Slaney mels, in
-dB, the same padding. Figures are seconds of audio per second. Cases:
+dB, the same padding; from and to the host's memory. Figures are seconds of audio per
+second. XLA's FFT takes one core, so on CPU JAX gets a device for each (`--devices`) and
+they share the batch, as in `sigjax.evals.sound_embedding`. Cases:
 
 - `librosa`: `librosa.feature.melspectrogram` and a logarithm, clip by clip, as the
   baselines of the DCASE challenge call it. It makes its mel filters for every clip.
@@ -11,14 +13,16 @@ dB, the same padding. Figures are seconds of audio per second. Cases:
 - `torch`: `torch.stft` of the batch, squared, times mel filters made once: in float32,
   not compiled, on the GPU where there is one.
 
-Extras of a line: our `precision`; the floor, which is the rate of XLA's FFT alone on
-the frames of one clip, cut and windowed already (`fft_alone`); the operations of a clip
+Extras of a line: our `precision` and `devices`, and our rate with one (`one_device`);
+the floor, which is the rate of XLA's FFT alone, on one device, on the frames of one
+clip, cut and windowed already (`fft_alone`); the operations of a clip
 by FFT and by mel filters with their zeros (`mflop_fft`, `mflop_mel`) and what at least
 is read and written (`mb`); for librosa, the largest difference (`difference_db`).
 All cores are used; for one set
 `XLA_FLAGS=--xla_cpu_multi_thread_eigen=false OMP_NUM_THREADS=1`.
 """
 
+import os
 import pathlib
 import tempfile
 import time
@@ -31,6 +35,7 @@ import librosa
 import numpy as np
 
 from benchmarks import harness, torch_peer
+from sigjax.evals.sound_embedding import on_all_devices
 from sigjax.signal.mel import MelConfig, frame_count, log_mel, mel_filters
 
 _CONFIG = MelConfig(rate_hz=16000)
@@ -57,16 +62,20 @@ def by_kept_filters(clip: np.ndarray) -> np.ndarray:
     return _decibels(mel_filters(_CONFIG).T @ power)
 
 
-def _fft_alone_s(frames: int, precision: str, repeats: int = 9) -> float:
+def _least_s(function: Callable[[], Any], repeats: int = 9) -> float:
+    seconds = []
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        jax.block_until_ready(function())
+        seconds.append(time.perf_counter() - start)
+    return min(seconds[1:])
+
+
+def _fft_alone_s(frames: int, precision: str) -> float:
     with jax.enable_x64(precision == _WIDE):
         x = jnp.ones((frames, _CONFIG.n_fft), precision)
         fft = jax.jit(jnp.fft.rfft)
-        seconds = []
-        for _ in range(repeats + 1):
-            start = time.perf_counter()
-            jax.block_until_ready(fft(x))
-            seconds.append(time.perf_counter() - start)
-    return min(seconds[1:])
+        return _least_s(lambda: fft(x))
 
 
 def about(samples: int, precision: str) -> dict[str, Any]:
@@ -93,26 +102,31 @@ def _by_clip(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray):
 
 def main() -> None:
     """Measures all cases."""
-    cpu = jax.default_backend() == "cpu"
     flags = harness.parser(__doc__)
-    flags.add_argument("--clips", type=int, default=32 if cpu else 256)
+    flags.add_argument("--clips", type=int, help="32 on CPU, else 256")
+    flags.add_argument("--devices", type=int, default=os.cpu_count(), help="on CPU")
     flags.add_argument("--seconds", type=float, default=10.0, help="of a clip")
-    flags.add_argument(
-        "--precision", choices=(_NARROW, _WIDE), default=_WIDE if cpu else _NARROW
-    )
+    flags.add_argument("--precision", choices=("auto", _NARROW, _WIDE), default="auto")
     flags.add_argument("--peer_python", help="a Python that has torch")
     args = flags.parse_args()
+    jax.config.update("jax_num_cpu_devices", args.devices)
+    cpu = jax.default_backend() == "cpu"
+    if args.precision == "auto":
+        args.precision = _WIDE if cpu else _NARROW
+    args.clips = args.clips or (32 if cpu else 256)
     config = MelConfig(rate_hz=_CONFIG.rate_hz, precision=args.precision)
     samples = round(args.seconds * config.rate_hz)
     random = np.random.default_rng(0)
     x = (0.1 * random.normal(size=(args.clips, samples))).astype(np.float32)
-    on_device = jax.device_put(x)
-    function = jax.jit(lambda x: log_mel(x, config))
-    ours = np.asarray(function(on_device[:1]))[0]
+    shared = on_all_devices(lambda _, x: log_mel(x, config))
+    alone = jax.jit(lambda x: log_mel(x, config))
+    ours = jax.device_get(shared({}, x))[0]
+    one = args.clips * args.seconds / _least_s(lambda: jax.device_get(alone(x)))
     extras = about(samples, args.precision)
+    extras |= {"devices": jax.local_device_count(), "one_device": float(f"{one:.4g}")}
 
     def run() -> None:
-        jax.block_until_ready(function(on_device))
+        jax.device_get(shared({}, x))
 
     def case(name: str, peer: harness.Side, **more: Any) -> dict[str, Any]:
         return harness.measure(
