@@ -54,7 +54,7 @@ _ESC_RECIPES = {
         kind="branches",
         clip_s=5.0,
         mel=_ESC_MEL,
-        steps=250,
+        steps=150,
         batch=16,
         n_fft=(256, 1024, 4096),
         width=32,
@@ -161,10 +161,9 @@ class Motors:
             own = {m: healthy(self.recordings, m) for m in ("M1", "M2", "M3")}
             picks = {"M1": chosen, "M2": chosen, "M3": chosen[chosen < 6][:3]}
             rows = np.concatenate([own[m][picks[m]] for m in own])
-            for kind in ("classifier", "multi-resolution"):
-                make = functools.partial(self._of_motors, kind, seed=100 + k)
-                name = f"bldc-motors-{kind}{k}"
-                yield "motors", self._get(name, "", rows, kind, make)
+            make = functools.partial(self._of_motors, "classifier", seed=100 + k)
+            name = f"bldc-motors-classifier{k}"
+            yield "motors", self._get(name, "", rows, "classifier", make)
 
     def _get(self, name, machine, rows, kind, make) -> Cell:
         settings = [rows.tolist(), _MOTOR_RECIPES.get(kind) or _bundle(kind), 2]
