@@ -151,7 +151,9 @@ class _Source:
             window_s=asked.window_s,
             hop_s=asked.hop_s,
         )
-        self._quiet_s, self._warned_s, self._measured = 0.0, 0.0, False
+        self._quiet_s, self._warned_s = 0.0, 0.0
+        self._from: tuple[float, float, float] | None = None
+        self._measured = False
         if stream.rate_hz < detector.rate_hz:
             say(
                 f"the stream has nothing above {stream.rate_hz / 2:,.0f} Hz, where the"
@@ -214,17 +216,24 @@ class _Source:
             )
 
     def _measure(self) -> None:
-        """Says once if a live source has another rate than it should."""
-        elapsed_s, reader = self.reader.elapsed_s, self.reader
-        if self._measured or elapsed_s < _MEASURED_S:
+        """Says once if a live source has another rate than it should.
+
+        The first seconds do not count: what waited in a pipe comes in a rush.
+        """
+        reader = self.reader
+        now = (reader.elapsed_s, self.received_s, reader.waited_s)
+        if self._measured or now[0] < _MEASURED_S:
+            return
+        self._from = self._from or now
+        passed_s, came_s, waited_s = np.subtract(now, self._from).tolist()
+        if passed_s < _MEASURED_S:
             return
         self._measured = True
-        pace = self.received_s / elapsed_s
-        if reader.waited_s > elapsed_s / 2 and abs(pace - 1) > 0.1:
+        if waited_s > passed_s / 2 and abs(came_s / passed_s - 1) > 0.1:
             self._say(
-                f"{pace * self.stream.rate_hz:,.0f} samples come a second, not"
-                f" {self.stream.rate_hz:,}: are --rate_hz, --encoding and --channels"
-                " right?"
+                f"{came_s / passed_s * self.stream.rate_hz:,.0f} samples come a second,"
+                f" not {self.stream.rate_hz:,}: are --rate_hz, --encoding and"
+                " --channels right?"
             )
 
 

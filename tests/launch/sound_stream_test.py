@@ -221,33 +221,46 @@ def test_a_file_that_is_piped_in_is_never_skipped(bundle):
 
 
 class Slow:
-    """A reader to which nothing comes a few times, and then a little."""
+    """A reader to which nothing comes a few times, and then so many bytes a second."""
 
-    live, byte_rate, received = True, 2 * RATE_HZ, 48_000
-    elapsed_s, waited_s = 12.0, 10.0
+    live, byte_rate = True, 2 * RATE_HZ
 
-    def __init__(self, times):
-        self.parts = [None] * times + [b"1234", b""]
+    def __init__(self, times, came):
+        self.parts = [None] * times + [bytes(count) for count in came] + [b""]
+        self.elapsed_s = self.waited_s = 0.0
+        self.received = 0
 
     def take(self, timeout_s):
-        return self.parts.pop(0)
+        data = self.parts.pop(0)
+        self.received += len(data or b"")
+        self.elapsed_s += 1.0
+        self.waited_s += 0.9
+        return data
 
 
-def test_a_stream_that_stalls_and_one_of_another_rate_are_said(bundle):
+def _said_of(bundle, reader):
     detector, said = sound_settings.open_detector(bundle), []
     asked = sound_settings.Settings().completed(detector)
-    source = sound_stream._Source(Slow(9), STREAM, asked, detector, said.append)
+    source = sound_stream._Source(reader, STREAM, asked, detector, said.append)
     list(source.windows())
+    return said
+
+
+def test_a_stream_that_stalls_is_said_less_and_less_often(bundle):
+    said = _said_of(bundle, Slow(9, [4000]))
     waits = [line.split(" s:")[0] for line in said if "is the recorder" in line]
     assert waits == [
         f"nothing has come on standard input for {seconds}"
         for seconds in (5, 10, 20, 40)
     ]
-    assert "sound again, after 45 s without" in said
-    # 48,000 bytes are 24,000 samples, in 12 s.
-    assert any(
-        line.startswith("2,000 samples come a second, not 8,000") for line in said
-    )
+    assert said[-1] == "sound again, after 45 s without"
+
+
+def test_a_stream_of_another_rate_is_said_once_but_not_what_waited_before(bundle):
+    # 16,000 bytes a second are expected.
+    assert _said_of(bundle, Slow(0, [60_000] * 3 + [16_000] * 27)) == []
+    (said,) = _said_of(bundle, Slow(0, [16_000] * 5 + [12_000] * 30))
+    assert said.startswith("6,000 samples come a second, not 8,000: are --rate_hz")
 
 
 def _row(score, **about):
