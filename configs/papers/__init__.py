@@ -1,6 +1,8 @@
 """The tables and figures of papers, as values: one file per paper.
 
-`PAPER` is what `launch.reproduction.sheets.Paper` is built of. A file `pNNN.py` is
-paper NNN's; `pNNN_WORD.py` holds further sheets beside it. Numbers under `paper` are
-those printed in the paper, never ours.
+A file `pNNN.py` is paper NNN's; `pNNN_WORD.py` holds further sheets beside it. Its
+`PAPER` says by `study` which of `launch.reproduction.papers.STUDIES` repeats it, and
+holds what that study's `Paper` is built of; without, it is a paper that pretrains and
+finetunes (`launch.reproduction.sheets.Paper`). Numbers under `paper` are those printed
+in the paper, never ours.
 """
