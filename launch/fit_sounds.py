@@ -4,9 +4,10 @@ python -m launch.fit_sounds --input=recordings/pump7 --machine=pump7 --output=pu
 python -m launch.predict --bundle=pump7 --output=predictions new.wav
 
 --input is an audio file (WAV, FLAC, OGG; any length, rate and number of channels) or a
-folder of them. The sound is cut into windows that do not overlap; a network that was
-trained before (--bundle; by default the one that comes with sigjax) says of each what
-it hears, and a back-end remembers it. The threshold promises a number of false alarms
+folder of them. The sound is cut into windows that do not overlap, and a back-end
+remembers each: mean and standard deviation of its log-mel bands, or, with
+--features=network, what a network that was trained before says of it (--bundle; by
+default the one that comes with sigjax). The threshold promises a number of false alarms
 per day, and says how much more sound fewer of them need: for one a day, a day.
 
 The bundle that comes with sigjax was trained on SIMULATED machines. These are not kept
@@ -15,7 +16,7 @@ in the new bundle, unless by --keep_simulated.
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from absl import app, flags
 from etils import epath
@@ -54,6 +55,7 @@ def fit_sounds(
     section: str = "00",
     bundle: epath.PathLike = "",
     backend: str = "knn",
+    features: str = "spectrum",
     false_alarms_per_day: float = 24.0,
     hop_s: float | None = None,
     minutes: float | None = None,
@@ -69,6 +71,7 @@ def fit_sounds(
       section: Which one of its kind.
       bundle: What to start from; the one that comes with sigjax if empty.
       backend: See `SoundDetector.fit`.
+      features: Likewise.
       false_alarms_per_day: Likewise.
       hop_s: Likewise.
       minutes: Use at most so much sound, spread over all there is.
@@ -105,6 +108,7 @@ def fit_sounds(
         machine=machine,
         section=section,
         backend=backend,
+        features=cast(Any, features),
         false_alarms_per_day=false_alarms_per_day,
         hop_s=hop_s,
     )
@@ -224,6 +228,12 @@ def define_flags() -> None:
     text("output", None, "Folder of the bundle; replaced if it is one.")
     text("bundle", "", "Bundle to start from; by default the one of sigjax.")
     text("backend", "knn", "What remembers the sound; see sigjax.evals.anomaly.")
+    flags.DEFINE_enum(
+        "features",
+        "spectrum",
+        ["spectrum", "network"],
+        "What is remembered: log-mel statistics, or what the network says.",
+    )
     text("channel", "0", "Of files with several: an index, or 'mean'.")
     flags.DEFINE_float("false_alarms_per_day", 24.0, "That the threshold may give.")
     flags.DEFINE_float("hop_s", None, "Seconds between scored windows in use.", 0.001)
@@ -237,8 +247,8 @@ def main(argv: list[str]) -> None:
     command.refuse_arguments(argv)
     runtime.start()
     given = flags.FLAGS
-    names = ("machine", "section", "bundle", "backend", "false_alarms_per_day", "hop_s")
-    settings: dict[str, Any] = {name: given[name].value for name in (*names, "minutes")}
+    names = ("machine", "section", "bundle", "backend", "features", "hop_s", "minutes")
+    settings: dict[str, Any] = {name: given[name].value for name in names}
     try:
         channel = audio.checked_channel(given.channel)
     except ValueError as error:
@@ -249,6 +259,7 @@ def main(argv: list[str]) -> None:
             given.output,
             channel=channel,
             keep_simulated=given.keep_simulated,
+            false_alarms_per_day=given.false_alarms_per_day,
             **settings,
         )
     print(*lines, sep="\n")

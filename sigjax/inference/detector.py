@@ -11,7 +11,7 @@ on normal sound turns this into a score. Above the machine's threshold it is an 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from etils import epath
@@ -24,6 +24,7 @@ from sigjax.inference.known_machines import (
     KnownSection,
     MachineModel,
     Nearest,
+    check,
     nearest_known,
     pack,
     unpack,
@@ -86,11 +87,7 @@ class SoundDetector:
         """
         self.network, self.models = network, dict(sorted(models.items()))
         self.sections = {s.key: s for s in sorted(sections, key=lambda s: s.key)}
-        if {machine for machine, _ in self.sections} != set(models) or not models:
-            raise BundleError(
-                f"back-ends for {sorted(models)}, but sections"
-                f" {sorted(self.sections)}: each machine needs both"
-            )
+        check(self.sections, self.models)
         self.simulated = bool(info.get("simulated"))
         self.rate_hz, self.clip_s = network.rate_hz, network.clip_s
         self.machines = tuple(self.sections)
@@ -125,12 +122,11 @@ class SoundDetector:
           sigjax.data.audio.AudioError: Naming the wave, where it is empty, has several
             channels, or samples that are NaN or infinite.
         """
-        residuals = any(
-            "residual" in model.reads
-            for machine in self.models.values()
-            for model in machine.models.models.values()
-        )
-        return self.network.embed(waves, residuals=residuals)
+        also = {space for _, space in self.models.values()}
+        for machine in self.models.values():
+            for model in machine.models.models.values():
+                also |= set(model.reads)
+        return self.network.embed(waves, also=also)
 
     def score(
         self,
@@ -236,6 +232,7 @@ class SoundDetector:
         section: str = "00",
         domain: str | Sequence[str] = "source",
         backend: str | Mapping[str, Any] = "knn",
+        features: Literal["spectrum", "network"] = "spectrum",
         false_alarms_per_day: float = 24.0,
         hop_s: float | None = None,
     ) -> "SoundDetector":
@@ -252,6 +249,11 @@ class SoundDetector:
           section: Which one of its kind.
           domain: Of all recordings, or of each.
           backend: Name of a back-end, or a mapping of its name and settings.
+          features: What it remembers: `"network"` what the network says, which is of
+            use where the network has learned from sounds like these; `"spectrum"` mean
+            and standard deviation of log-mel bands, which nobody learned, and which is
+            the safer choice for a machine that no network has heard. A back-end that
+            reads class scores or residuals has the network's.
           false_alarms_per_day: That the threshold may give.
           hop_s: Seconds from one scored clip to the next in use; `clip_s` by default.
 
@@ -267,17 +269,19 @@ class SoundDetector:
             section=section,
             domain=domain,
             backend=backend,
+            features=features,
             false_alarms_per_day=false_alarms_per_day,
             hop_s=self.clip_s if hop_s is None else hop_s,
         )
         before = self.models.get(machine)
         others = {key for key in self.sections if key[0] == machine} - {known.key}
         if before is not None and others:
-            if before.models.description() != fitted.models.description():
+            same = before.models.description() == fitted.models.description()
+            if not same or before.space != fitted.space:
                 raise BundleError(
-                    f"{machine} has sections scored by {before.models.description()};"
-                    f" one by {fitted.models.description()} does not compare with"
-                    " them: name that back-end, or give the machine another name"
+                    f"{machine} has sections scored by {before.words()}; one by"
+                    f" {fitted.words()} does not compare with them: ask for the same,"
+                    " or give the machine another name"
                 )
             kept = {k: before.models.models[k] for k in others}
             fitted.models.models = {**kept, **fitted.models.models}
@@ -291,13 +295,9 @@ class SoundDetector:
         Raises:
           BundleError: One is not known.
         """
-        names = [self._machine(name) for name in machines]
-        return SoundDetector(
-            self.network,
-            [s for s in self.sections.values() if s.machine in names],
-            {name: self.models[name] for name in names},
-            self.info,
-        )
+        models = {self._machine(name): self.models[name] for name in machines}
+        kept = [s for s in self.sections.values() if s.machine in models]
+        return SoundDetector(self.network, kept, models, self.info)
 
     def held_out(self, machine: str, section: str) -> np.ndarray:
         """Float64 `[n]`: scores of normal clips by a model fitted without them.

@@ -11,6 +11,7 @@ from sigjax.evals.anomaly.fusion import part_of
 from sigjax.evals.anomaly.per_section import PerSection
 from sigjax.evals.thresholds import Threshold, ThresholdError, conformal
 from sigjax.inference.alarm_thresholds import TRAINED_ON, alarm_threshold
+from sigjax.inference.base import BundleError
 from sigjax.inference.sound_network import Space
 
 # Share of a known machine's own clips that may be called unknown.
@@ -46,6 +47,11 @@ class MachineModel(NamedTuple):
     models: PerSection
     space: Space
 
+    def words(self) -> str:
+        """Which back-end on what, for messages."""
+        settings = self.models.description()["backend"]
+        return f"{settings} on the {self.space}"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class KnownSection:
@@ -62,7 +68,8 @@ class KnownSection:
       reference: Float32 `[r d]`, some of their embeddings.
       apart: Float64 `[k]`, distances of normal clips to the nearest of these, itself
         left out; NaN where there is none.
-      level: Float32 `[f]`, mean spectrum of its normal clips.
+      level: Float32 `[f]`, mean spectrum of its normal clips as the network sees them;
+        of a back-end on the spectrum `[2 f]`, mean and standard deviation of frames.
       facts: Whatever else is worth knowing, in values that JSON can hold.
     """
 
@@ -201,6 +208,29 @@ def _distance(x: np.ndarray, bank: np.ndarray, metric: str) -> np.ndarray:
         x, bank = distances.directions(x), distances.directions(bank)
     found = distances.nearest(x, bank, 1)[0][:, 0]
     return distances.cosine(found) if metric == "cosine" else found
+
+
+def check(
+    sections: Collection[tuple[str, str]], models: Mapping[str, MachineModel]
+) -> None:
+    """Refuses sections without a back-end, and back-ends without a section.
+
+    Raises:
+      BundleError: Naming them.
+    """
+    bare = [
+        f"{machine}/{section}"
+        for machine, section in sections
+        if machine not in models
+        or not {(machine, section), (machine, "")} & set(models[machine].models.models)
+    ]
+    known = {machine for machine, _ in sections}
+    unused = [machine for machine in models if machine not in known]
+    if bare or unused or not models:
+        raise BundleError(
+            "every machine needs sections and each of them a back-end: none for"
+            f" {bare}, no section of {unused}"
+        )
 
 
 def pack(

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sigjax.evals.anomaly.controls import OneNumberConfig
 from sigjax.evals.anomaly.per_section import Bank, PerSection
 from sigjax.evals.anomaly.registry import backend_of, configure
 from sigjax.inference.alarm_thresholds import alarm_threshold, minutes_needed
 from sigjax.inference.base import BundleError
 from sigjax.inference.known_machines import KnownSection, MachineModel, references
-from sigjax.inference.sound_network import SoundNetwork
+from sigjax.inference.sound_network import Embedded, SoundNetwork, Space
 from sigjax.inference.sound_waves import Waves, checked
 
 # Parts of the sound that are scored by a back-end fitted on the rest.
@@ -76,6 +77,7 @@ def fit_section(
     section: str,
     domain: str | Sequence[str],
     backend: str | Mapping[str, Any],
+    features: str,
     false_alarms_per_day: float,
     hop_s: float,
 ) -> tuple[MachineModel, KnownSection]:
@@ -95,12 +97,9 @@ def fit_section(
             f" {_FEWEST}, and {false_alarms_per_day:g} false alarms a day need"
             f" {needed:,.0f} minutes"
         )
-    config = configured(backend, network)
-    probe = backend_of(config)
-    space = network.space
-    if type(config).__name__ == "OneNumberConfig":
-        space = "embedding"  # The clip's error is one number already.
-    said = network.embed(windows.wave, residuals="residual" in probe.reads)
+    config, space = configured(backend, features, network)
+    reads = backend_of(config).reads
+    said = network.embed(windows.wave, also={space, *reads})
     domains = _domains(domain, windows.recording)
     bank = said.bank(machine, section, domains, space=space)
     block = np.arange(count) * min(_BLOCKS, count) // count
@@ -119,7 +118,7 @@ def fit_section(
         false_alarms_per_day=false_alarms_per_day,
         hop_s=hop_s,
         clips=count,
-        level=network.levels(windows.wave).mean(axis=0),
+        level=_level(network, said, windows, space),
         facts={
             "fitted": "without training",
             "recordings": len(np.unique(windows.recording)),
@@ -140,19 +139,43 @@ def fit_section(
     return MachineModel(models, space), known
 
 
-def configured(backend: str | Mapping[str, Any], network: SoundNetwork) -> Any:
-    """A back-end's config; given by its name alone, with the network's distance.
+def configured(
+    backend: str | Mapping[str, Any], features: str, network: SoundNetwork
+) -> tuple[Any, Space]:
+    """A back-end's config, and what it reads as the embedding.
+
+    Given by its name alone, it has the distance that suits what it reads.
 
     Raises:
-      BundleError: There is no such back-end.
+      BundleError: There is no such back-end, or there are no such features.
     """
+    if features not in ("spectrum", "network"):
+        raise BundleError(f"features must be spectrum or network, got {features!r}")
     try:
         config = configure(backend)
     except (TypeError, ValueError) as error:
         raise BundleError(f"backend: {error}") from error
+    space: Space = "spectrum" if features == "spectrum" else network.space
+    if "embedding" not in backend_of(config).reads:
+        space = network.space
+    elif isinstance(config, OneNumberConfig) and network.is_autoencoder:
+        space = "embedding"  # The clip's error is one number already.
     if isinstance(backend, str) and hasattr(config, "metric"):
-        return dataclasses.replace(config, metric=network.metric)
-    return config
+        metric = "euclidean" if space == "spectrum" else network.metric
+        config = dataclasses.replace(config, metric=metric)
+    return config, space
+
+
+def _level(
+    network: SoundNetwork, said: Embedded, windows: Windows, space: Space
+) -> np.ndarray:
+    """What maps compare a sound with; see `KnownSection`."""
+    if space != "spectrum":
+        return network.levels(windows.wave).mean(axis=0)
+    mean, spread = np.split(said.columns["spectrum"], 2, axis=1)
+    # Within windows and between them.
+    every = np.sqrt((spread**2).mean(axis=0) + mean.var(axis=0))
+    return np.concatenate([mean.mean(axis=0), every]).astype(np.float32)
 
 
 def _domains(domain: str | Sequence[str], recording: np.ndarray) -> np.ndarray:

@@ -3,6 +3,9 @@
 Of an autoencoder: the squared residual of each frame and band, which a frame has as
 often as vectors of consecutive frames hold it; here their mean.
 
+Of a back-end on the wave's spectrum: how far each frame and band is from the normal
+mean, in standard deviations of normal frames, squared.
+
 Of a classifier: integrated gradients (Sundararajan et al. 2017, "Axiomatic Attribution
 for Deep Networks", eq. 1) of the score over the network's input x, from a baseline b:
 
@@ -35,6 +38,8 @@ from sigjax.inference.sound_waves import as_floats, segment, segment_starts
 from sigjax.signal.mel import MelConfig, log_mel, mel_frequencies
 from sigjax.tasks.section_id import SectionIdentification
 
+# Of a band that is all but constant in normal sound.
+_LEAST_DB = 0.5
 # Of central differences, in units of the embedding's root mean square.
 _STEP = 1e-4
 
@@ -51,7 +56,8 @@ class AnomalyMap(NamedTuple):
       score: Of the wave.
       baseline: Score of the baseline, 0 where there is none. With one, the map's sum is
         `score - baseline` but for the error of an integral's steps.
-      unit: `"dB2"`, squared residual; or `"score"`, each point's share of the score.
+      unit: `"dB2"`, squared residual; `"sd2"`, squared standard deviations from normal;
+        or `"score"`, each point's share of the score.
     """
 
     value: np.ndarray
@@ -93,10 +99,13 @@ def anomaly_map(
     wave = as_floats(wave)
     starts = segment_starts(len(wave), network.samples)
     segments = np.stack([segment(wave, int(s), network.samples) for s in starts])
-    baseline, hop = 0.0, _hop(network)
-    if network.is_autoencoder:
-        value, unit = _squared_residuals(network, segments), "dB2"
-        value = _on_wave(value, starts, len(wave), hop, mean=True)
+    spectrum = model.space == "spectrum"
+    mel = network.spectrum_mel if spectrum else network.task.config.mel
+    baseline, hop = 0.0, N_FFT // 2 if mel is None else mel.hop
+    if spectrum:
+        unit, value = "sd2", _deviations(network, segments, known.level)
+    elif network.is_autoencoder:
+        unit, value = "dB2", _squared_residuals(network, segments)
     else:
         own = model.models.models
         backend = own.get(known.key) or own[known.machine, ""]
@@ -109,7 +118,8 @@ def anomaly_map(
             domain,
             steps,
         )
-        unit, value = "score", _on_wave(value, starts, len(wave), hop, mean=False)
+        unit = "score"
+    value = _on_wave(value, starts, len(wave), hop, mean=unit != "score")
     if smooth:
         # Of all libraries' edges this one keeps the sum.
         from scipy.ndimage import gaussian_filter
@@ -117,7 +127,7 @@ def anomaly_map(
         value = gaussian_filter(value, smooth, mode="reflect")
     return AnomalyMap(
         value=value.astype(np.float32),
-        frequency_hz=_frequencies(network),
+        frequency_hz=_frequencies(network, mel),
         time_s=np.arange(len(value)) * hop / network.rate_hz,
         machine=known.machine,
         section=known.section,
@@ -127,13 +137,7 @@ def anomaly_map(
     )
 
 
-def _hop(network: SoundNetwork) -> int:
-    mel = network.task.config.mel
-    return N_FFT // 2 if mel is None else mel.hop
-
-
-def _frequencies(network: SoundNetwork) -> np.ndarray:
-    mel = network.task.config.mel
+def _frequencies(network: SoundNetwork, mel: MelConfig | None) -> np.ndarray:
     if mel is not None:
         return mel_frequencies(mel)
     return np.arange(N_FFT // 2 + 1) * network.rate_hz / N_FFT
@@ -158,6 +162,15 @@ def _on_wave(
         return total
     counts = np.bincount(at.ravel(), minlength=frames)
     return total / np.maximum(counts, 1)[:, None]
+
+
+def _deviations(
+    network: SoundNetwork, segments: np.ndarray, level: np.ndarray
+) -> np.ndarray:
+    """Float64 `[b t f]`, squared standard deviations from normal."""
+    x = np.asarray(log_mel(jnp.asarray(segments), network.spectrum_mel), np.float64)
+    mean, spread = np.split(np.asarray(level, np.float64), 2)
+    return ((x - mean) / np.maximum(spread, _LEAST_DB)) ** 2
 
 
 def _squared_residuals(network: SoundNetwork, segments: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ score does not depend on who asks.
 
 import dataclasses
 import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -28,7 +28,7 @@ from sigjax.models.frame_autoencoder import FrameAutoencoderConfig
 from sigjax.models.mobilenet import MobileNetV2Config
 from sigjax.models.section_classifier import SectionClassifierConfig
 from sigjax.models.spectral_branches import SpectralBranchesConfig
-from sigjax.signal.mel import log_mel
+from sigjax.signal.mel import MelConfig, log_mel
 from sigjax.signal.stft import stft_magnitude
 from sigjax.tasks.frame_reconstruction import (
     FrameReconstruction,
@@ -39,8 +39,9 @@ from sigjax.tasks.sound_input import dequantised
 from sigjax.typing import PyTree
 
 SoundTask = SectionIdentification | FrameReconstruction
-# What back-ends on an embedding get: the task's, or an autoencoder's `profile`.
-Space = Literal["embedding", "profile"]
+# What back-ends on an embedding get: the task's; an autoencoder's `profile`; or the
+# wave's `spectrum`, of which the network says nothing.
+Space = Literal["embedding", "profile", "spectrum"]
 
 MODELS: Mapping[str, type] = {
     "dual_block": SectionClassifierConfig,
@@ -58,7 +59,8 @@ class Embedded(NamedTuple):
     Attributes:
       columns: By name, `[n ...]` each: `embedding` and `logits` of a classifier; of an
         autoencoder `embedding` (the mean squared error), `profile` (mean and standard
-        deviation of each band's residual) and, where a back-end reads it, `residual`.
+        deviation of each band's residual). Where a back-end reads them also `residual`
+        of an autoencoder and `spectrum`, see `spectrum_mel`.
       remark: Of each wave: silent, clipped, repeated because it is short; or `""`.
     """
 
@@ -79,7 +81,8 @@ class Embedded(NamedTuple):
     ) -> Bank:
         """All of them as one section's clips, for back-ends."""
         count = len(self)
-        given = {k: v for k, v in self.columns.items() if k != "profile"}
+        names = ("logits", "residual")
+        given = {name: self.columns[name] for name in names if name in self.columns}
         given["embedding"] = self.columns[space]
         return Bank(
             machine=[machine] * count,
@@ -122,7 +125,8 @@ class SoundNetwork:
         frames = isinstance(task, FrameReconstruction)
         self.space: Space = "profile" if frames else "embedding"
         self._run = jax.jit(task.residuals if frames else task.embed)
-        self._levels = jax.jit(self._spectrum)
+        self._levels = jax.jit(self._level)
+        self._spectrum = jax.jit(self._statistics)
 
     @property
     def is_autoencoder(self) -> bool:
@@ -134,12 +138,18 @@ class SoundNetwork:
         """Distance between sounds: of classifiers the angle, else the length."""
         return "euclidean" if self.is_autoencoder else "cosine"
 
-    def embed(self, waves: Waves, *, residuals: bool = False) -> Embedded:
+    @property
+    def spectrum_mel(self) -> MelConfig:
+        """Of `spectrum`: mean and standard deviation over time of 64 log-mel bands."""
+        return MelConfig(rate_hz=self.rate_hz, n_mels=64)
+
+    def embed(self, waves: Waves, *, also: Collection[str] = ()) -> Embedded:
         """What the network says of waves.
 
         Args:
           waves: See `sigjax.inference.sound_waves.checked`.
-          residuals: Keep an autoencoder's residuals: 0.8 MB for each 10 s.
+          also: `"residual"` keeps an autoencoder's residuals, 0.8 MB for each 10 s;
+            `"spectrum"` takes the waves' own.
 
         Raises:
           sigjax.data.audio.AudioError: Likewise.
@@ -149,12 +159,14 @@ class SoundNetwork:
         counts = np.diff([*first, len(segments)])
         parts: dict[str, list[np.ndarray]] = {}
         for out in self._batches(segments):
-            for name, value in self._columns(out, residuals).items():
+            for name, value in self._columns(out, "residual" in also).items():
                 parts.setdefault(name, []).append(value)
+        if "spectrum" in also:
+            parts["spectrum"] = list(self._batches(segments, self._spectrum))
         found = {name: np.concatenate(part) for name, part in parts.items()}
         columns = {}
         for name, values in found.items():
-            mean = name in ("embedding", "profile")
+            mean = name in ("embedding", "profile", "spectrum")
             function = _mean if mean else _side_by_side
             columns[name] = function(values, counts)
         return Embedded(columns, remark)
@@ -207,7 +219,12 @@ class SoundNetwork:
         found["profile"] = np.concatenate(spread, axis=1)
         return found | ({"residual": residual} if residuals else {})
 
-    def _spectrum(self, variables: Any, wave: jax.Array) -> jax.Array:
+    def _statistics(self, variables: Any, wave: jax.Array) -> jax.Array:
+        del variables
+        x = log_mel(dequantised(wave), self.spectrum_mel)
+        return jnp.concatenate([x.mean(axis=1), x.std(axis=1)], axis=-1)
+
+    def _level(self, variables: Any, wave: jax.Array) -> jax.Array:
         del variables
         x = dequantised(wave)
         mel = self.task.config.mel

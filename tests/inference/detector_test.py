@@ -5,6 +5,7 @@ import shutil
 import types
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,6 +19,7 @@ from sigjax.inference.base import BundleError
 from sigjax.inference.detector import SoundDetector
 from sigjax.inference.known_machines import KnownSection, MachineModel, nearest_known
 from sigjax.inference.sound_network import SoundNetwork
+from sigjax.signal.mel import MelConfig, log_mel
 from tests.inference import tiny_sounds
 from tests.inference.tiny_sounds import CLIP_S, RATE_HZ, SAMPLES, hum
 
@@ -145,6 +147,7 @@ def test_a_machine_must_be_named_and_known(several):
 def test_an_unknown_section_is_scored_as_the_nearest(several):
     wave = hum(CLIP_S, seed=7, hz=600.0)
     own = [several.score(wave, machine="fan", section=s).score[0] for s in ("00", "03")]
+    assert own[0] > 2 * own[1]
     for section, said in (("07", "section 07 is unknown"), (None, "no section is")):
         scores = several.score(wave, machine="fan", section=section)
         assert scores.score[0] == min(own) == own[1]
@@ -173,7 +176,7 @@ def test_a_back_end_of_all_sections_scores_any_of_them(network):
 
 def test_a_section_without_a_back_end_is_refused(network, pump):
     known = list(pump.sections.values())
-    with pytest.raises(BundleError, match="each machine needs both"):
+    with pytest.raises(BundleError, match=r"none for \['pump/00'\]"):
         SoundDetector(network, known, {}, {})
 
 
@@ -296,12 +299,37 @@ def test_an_unknown_back_end_is_named(pump):
         pump.fit(hum(4 * CLIP_S), machine="saw", backend="knnn")
 
 
+def test_a_fit_remembers_log_mel_statistics_unless_asked_otherwise(pump):
+    """Nearest window by mean and standard deviation of 64 bands, in dB."""
+    normal, new = hum(8 * CLIP_S, hz=700.0), hum(CLIP_S, seed=6, hz=800.0)
+    found = pump.fit(normal, machine="saw")
+    mel = MelConfig(rate_hz=RATE_HZ, n_mels=64)
+
+    def statistics(waves):
+        x = np.asarray(log_mel(jnp.asarray(waves), mel))
+        return np.concatenate([x.mean(axis=1), x.std(axis=1)], axis=1)
+
+    bank, asked = statistics(normal.reshape(8, SAMPLES)), statistics(new[None])
+    expected = np.linalg.norm(bank - asked, axis=1).min()
+    assert found.score(new, machine="saw").score[0] == pytest.approx(expected, rel=1e-4)
+    other = pump.fit(normal, machine="saw", features="network")
+    assert other.score(new, machine="saw").score[0] < 1  # 1 - cos
+    with pytest.raises(BundleError, match="features must be spectrum or network"):
+        pump.fit(normal, machine="saw", features="mel")  # type: ignore
+    with pytest.raises(BundleError, match="on the spectrum; one by.*on the embedding"):
+        found.fit(normal, machine="saw", section="05", features="network")
+
+
 @pytest.mark.parametrize("backend", ["knn", "selective_mahalanobis"])
 def test_an_autoencoder_is_fitted_on_its_residuals(autoencoder, backend):
     wave = hum(12 * CLIP_S, hz=300.0)
     day = 86400 / CLIP_S
     found = autoencoder.fit(
-        wave, machine="saw", backend=backend, false_alarms_per_day=day / 10
+        wave,
+        machine="saw",
+        backend=backend,
+        features="network",
+        false_alarms_per_day=day / 10,
     )
     given = [hum(CLIP_S, seed=9, hz=300.0), hum(CLIP_S, seed=9, hz=1300.0)]
     scores = found.score(given, machine="saw")
@@ -355,6 +383,10 @@ def test_a_bundle_scores_bit_for_bit_alike(kind, several, autoencoder, tmp_path)
     assert json.loads(json.dumps(read.info)) == json.loads(json.dumps(made.info))
     again = read.fit(hum(6 * CLIP_S), machine="saw")
     expected = made.fit(hum(6 * CLIP_S), machine="saw")
+    again.save(tmp_path / "c")
+    again = sigjax.load(tmp_path / "c")
+    ours, theirs = (d.score(waves, machine="saw") for d in (expected, again))
+    np.testing.assert_array_equal(ours.score, theirs.score)
     np.testing.assert_array_equal(
         again.held_out("saw", "00"), expected.held_out("saw", "00")
     )

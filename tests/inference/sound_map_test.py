@@ -53,7 +53,8 @@ def test_a_classifier_s_map_sums_to_the_score_above_the_baseline(pump, seconds):
 
 def test_the_law_is_tight_where_the_score_is_smooth(pump):
     """The mean's distance has no kinks; the network's own are few."""
-    fitted = pump.fit(hum(6.0, hz=300.0), machine="saw", backend="distance_to_mean")
+    given = dict(backend="distance_to_mean", features="network")
+    fitted = pump.fit(hum(6.0, hz=300.0), machine="saw", **given)
     found = fitted.anomaly_map(odd(), machine="saw", steps=150, smooth=0)
     assert found.value.sum() == pytest.approx(found.score - found.baseline, rel=2e-3)
 
@@ -94,6 +95,22 @@ def test_a_whistle_is_found_where_it_is(autoencoder):
     frame, band = np.unravel_index(np.abs(difference).argmax(), difference.shape)
     assert 1.15 < found.time_s[frame] < 1.75
     assert found.frequency_hz[band] == pytest.approx(2000, rel=0.15)
+
+
+def test_a_map_of_the_spectrum_is_in_deviations_from_normal(pump):
+    normal = hum(8.0, hz=300.0)
+    fitted = pump.fit(normal, machine="saw")
+    wave = hum(2.0, seed=9, hz=300.0)
+    t = np.arange(len(wave)) / RATE_HZ
+    found = fitted.anomaly_map(wave, machine="saw", smooth=0)
+    assert found.unit == "sd2" and found.baseline == 0
+    # Of normal sound they are squared standard deviations.
+    assert 0.5 < found.value.mean() < 2
+    wave += np.float32(0.3 * np.sin(2 * np.pi * 2000 * t) * (t > 1.2) * (t < 1.7))
+    found = fitted.anomaly_map(wave, machine="saw")
+    frame, band = np.unravel_index(found.value.argmax(), found.value.shape)
+    assert 1.2 < found.time_s[frame] < 1.7
+    assert found.frequency_hz[band] == pytest.approx(2000, rel=0.1)
 
 
 def test_a_map_is_of_one_wave_and_a_path_has_steps(pump):

@@ -1,5 +1,7 @@
 """Small untrained networks of machine sounds, and sounds for them."""
 
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -86,22 +88,23 @@ def detector(made: SoundNetwork | None = None, machines=(), **fit) -> SoundDetec
     """Fitted on hums: machines with a section each, another pitch each."""
     made = made or classifier()
     pairs = machines or (("pump", "00"),)
-    values = {
+    values: dict[str, Any] = {
         "domain": "source",
         "backend": "knn",
+        "features": "network",
         "false_alarms_per_day": 2 * 86400 / made.clip_s / 10,
         "hop_s": made.clip_s,
         **fit,
     }
-    models, sections, known = {}, [], None
+    known = None
     for i, (machine, section) in enumerate(pairs):
+        given = {**values, "machine": machine, "section": section}
         wave = hum(12 * made.clip_s, seed=i, hz=300.0 * (i + 1))
-        if known is not None and machine in models:
-            known = known.fit([wave], machine=machine, section=section)
-            continue
-        model, own = fit_section(
-            made, [wave], machine=machine, section=section, **values
-        )
-        models[machine] = model
-        sections.append(own)
-    return SoundDetector(made, sections, models, {"source_run": {"step": 1}})
+        if known is None:
+            model, own = fit_section(made, [wave], **given)
+            info = {"source_run": {"step": 1}}
+            known = SoundDetector(made, [own], {machine: model}, info)
+        else:
+            known = known.fit([wave], **given)
+    assert known is not None
+    return known
