@@ -89,6 +89,8 @@ def load_encoder(config: EncoderConfig) -> Pretrained | None:
 
 def _from_bundle(path: epath.Path) -> Pretrained:
     model = export.load(path)
+    if isinstance(model, export.SoundDetector):
+        raise ConfigError(f"encoder.weights={path} is a detector of machine sounds")
     info = model.info
     params = jax.tree.map(np.asarray, model.params)
     state: Mapping[str, Any] = {}

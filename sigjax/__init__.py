@@ -1,12 +1,8 @@
 """Self-supervised learning on signals, in JAX and Flax."""
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-try:
-    __version__ = version("sigjax")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+source"
+from sigjax.version import VERSION as __version__
 
 if TYPE_CHECKING:
     from sigjax.export import load, save

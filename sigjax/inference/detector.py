@@ -16,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 from etils import epath
 
-import sigjax
 from sigjax.evals.thresholds import Threshold
 from sigjax.inference import sound_bundle, sound_fit, sound_map
 from sigjax.inference.base import FORMAT, BundleError
@@ -33,6 +32,7 @@ from sigjax.inference.sound_map import AnomalyMap
 from sigjax.inference.sound_network import Embedded, SoundNetwork
 from sigjax.inference.sound_scores import SoundScores, joined, unnamed
 from sigjax.inference.sound_waves import Waves
+from sigjax.version import VERSION
 
 __all__ = [
     "AnomalyMap",
@@ -367,7 +367,7 @@ class SoundDetector:
         return {
             "format": FORMAT,
             "model": "sound_detector",
-            "sigjax_version": sigjax.__version__,
+            "sigjax_version": VERSION,
             **self.network.describe(),
             "machines": pack(self.sections.values(), self.models)[0],
             "simulated": self.simulated,
