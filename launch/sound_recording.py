@@ -183,7 +183,7 @@ def _record(
         "not_scored": int((~scored).sum()),
         "anomalous": sum(row.decision == 1 for row in rows),
         "rest_s": round(info.duration_s - rows[-1].end_s, 3) if rows else 0.0,
-        "alarms": _alarms(rows),
+        "alarms": _alarms(rows, asked.hop_s),
         "highest": _highest_of(rows),
         "median_score": _number(np.median(score[scored])) if scored.any() else None,
         "threshold": None if threshold is None else threshold.as_dict(),
@@ -200,14 +200,28 @@ def _record(
     }
 
 
-def _alarms(rows: Sequence[Row]) -> list[dict[str, Any]]:
+def _scored(rows: Sequence[Row], hop_s: float) -> figures.Scored:
+    def column(name: str) -> np.ndarray:
+        return np.array([getattr(row, name) for row in rows])
+
+    return figures.Scored(
+        start_s=column("start_s"),
+        end_s=column("end_s"),
+        score=column("score"),
+        threshold=column("threshold"),
+        alarm=column("alarm").astype(bool),
+        hop_s=hop_s,
+    )
+
+
+def _alarms(rows: Sequence[Row], hop_s: float) -> list[dict[str, Any]]:
     found = []
-    for first, stop in figures.runs(np.array([row.alarm for row in rows], bool)):
+    for first, stop, start_s, end_s in _scored(rows, hop_s).alarms():
         score = [row.score for row in rows[first:stop] if math.isfinite(row.score)]
         found.append(
             {
-                "start_s": rows[first].start_s,
-                "end_s": rows[stop - 1].end_s,
+                "start_s": round(start_s, 4),
+                "end_s": round(end_s, 4),
                 "highest": _number(max(score)) if score else None,
             }
         )
@@ -309,20 +323,10 @@ def _picture(
     worst: figures.Worst | None,
     asked: Settings,
 ) -> bytes:
-    def column(name: str) -> np.ndarray:
-        return np.array([getattr(row, name) for row in rows])
-
     section = f" / section {record['section']}" if record["section"] else ""
     start = asked.start_time
     return figures.recording(
-        figures.Scored(
-            start_s=column("start_s"),
-            end_s=column("end_s"),
-            score=column("score"),
-            threshold=column("threshold"),
-            alarm=column("alarm").astype(bool),
-            hop_s=asked.hop_s,
-        ),
+        _scored(rows, asked.hop_s),
         strip.close(),
         worst,
         title=f"{record['name']}  ·  {record['machine']}{section}",

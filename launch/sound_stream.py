@@ -104,8 +104,14 @@ def listen(
     Raises:
       AudioError: The samples are not raw, or there is no such channel.
       BundleError: The bundle is none, or does not know the machine.
+      ValueError: Standard input is a terminal.
     """
     say = say or _to_stderr
+    if read is None and os.isatty(0):
+        raise ValueError(
+            "standard input is a terminal: pipe raw samples into this command, such as"
+            f" by arecord -f S16_LE -r {stream.rate_hz} -c {stream.channels} -t raw"
+        )
     # Before the model loads, which takes longer than a recorder's buffer holds.
     frame_bytes = pcm_stream.ENCODINGS[stream.encoding] * stream.channels
     reader = Reader(

@@ -48,6 +48,26 @@ class Scored(NamedTuple):
     alarm: np.ndarray
     hop_s: float
 
+    def cells(self) -> tuple[np.ndarray, np.ndarray]:
+        """Where the part of the time begins and ends that a window's score stands for.
+
+        It is a hop wide, in the middle of the window; those at the ends reach there.
+        """
+        middle = (self.start_s + self.end_s) / 2
+        width = np.minimum(self.hop_s, self.end_s - self.start_s)
+        left, right = middle - width / 2, middle + width / 2
+        left[:1], right[-1:] = self.start_s[:1], self.end_s[-1:]
+        left[1:] = np.maximum(left[1:], right[:-1])  # The last one reaches back.
+        return left, right
+
+    def alarms(self) -> list[tuple[int, int, float, float]]:
+        """First window and stop of each alarm, and when it begins and ends."""
+        left, right = self.cells()
+        return [
+            (first, stop, float(left[first]), float(right[stop - 1]))
+            for first, stop in _runs(self.alarm)
+        ]
+
 
 class Worst(NamedTuple):
     """The window with the highest score above its threshold, or nearest below it.
@@ -116,19 +136,14 @@ def recording(
 
 
 def _draw_scores(axes: matplotlib.axes.Axes, scored: Scored, last_s: float) -> None:
-    # A window's score stands at its middle, a hop wide, as its sound does below.
-    middle = (scored.start_s + scored.end_s) / 2
-    width = np.minimum(scored.hop_s, scored.end_s - scored.start_s)
-    left, right = middle - width / 2, middle + width / 2
-    left[1:] = np.maximum(left[1:], right[:-1])  # The last one reaches back.
+    left, right = scored.cells()
+    middle = (left + right) / 2
     x = np.column_stack([left, right]).ravel()
     y = np.repeat(scored.score, 2)
     level = np.repeat(scored.threshold, 2)
-    for first, stop in runs(scored.alarm):
-        label = "alarm" if not axes.patches else None
-        axes.axvspan(
-            left[first], right[stop - 1], color=_ALARM, alpha=0.18, lw=0, label=label
-        )
+    for number, (_, _, start_s, end_s) in enumerate(scored.alarms()):
+        look = {"color": _ALARM, "alpha": 0.18, "lw": 0}
+        axes.axvspan(start_s, end_s, label=None if number else "alarm", **look)
     axes.plot(x, level, color=_THRESHOLD, lw=1.4, ls="--", label="threshold")
     axes.plot(x, y, color=_SCORE, lw=1.5, label="anomaly score")
     over = scored.score > scored.threshold
@@ -138,7 +153,7 @@ def _draw_scores(axes: matplotlib.axes.Axes, scored: Scored, last_s: float) -> N
             mew=0.7, label="above the threshold",
         )  # fmt: skip
     missing = np.isnan(scored.score)
-    for number, (first, stop) in enumerate(runs(missing)):
+    for number, (first, stop) in enumerate(_runs(missing)):
         axes.axvspan(
             left[first], right[stop - 1], fc="#ececec", ec=_GREY, hatch="////", lw=0,
             label=None if number else "not scored",
@@ -154,7 +169,7 @@ def _draw_scores(axes: matplotlib.axes.Axes, scored: Scored, last_s: float) -> N
     )  # fmt: skip
 
 
-def runs(true: np.ndarray) -> list[tuple[int, int]]:
+def _runs(true: np.ndarray) -> list[tuple[int, int]]:
     """Firsts and stops of the runs of a bool array."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], true, [False]])))
     return list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
@@ -300,10 +315,7 @@ def _verdict(scored: Scored) -> str:
     """What happened, in a sentence."""
     if np.isnan(scored.score).all():
         return "No window could be scored"
-    found = [
-        span(float(scored.start_s[first]), float(scored.end_s[stop - 1]))
-        for first, stop in runs(scored.alarm)
-    ]
+    found = [span(start_s, end_s) for _, _, start_s, end_s in scored.alarms()]
     if not found:
         over = int((scored.score > scored.threshold).sum())
         if over:

@@ -29,6 +29,14 @@ def test_moments_read_as_people_say_them():
     assert figures.span(40, 70) == "40 s to 1:10"
 
 
+def test_alarms_of_windows_that_overlap_do_not():
+    found = _scored([9] * 3 + [1] * 3 + [9] * 2, [1] * 3 + [0] * 3 + [1] * 2, hop_s=2.0)
+    # The middles of the windows are 5, 7 ... 19 s; those at the ends reach there.
+    assert [alarm[2:] for alarm in found.alarms()] == [(0, 10), (16, 24)]
+    apart = _scored([1, 9, 1], [0, 1, 0])
+    assert apart.alarms() == [(1, 2, 10.0, 20.0)]
+
+
 @pytest.mark.parametrize(
     ("score", "alarm", "verdict"),
     [

@@ -98,7 +98,7 @@ def test_rows_are_what_the_detector_says_of_the_windows(first, raw, bundle):
     detector = sound_settings.open_detector(bundle)
     expected = detector.score(waves)
     found = np.array([float(row["score"]) for row in rows])
-    np.testing.assert_allclose(found, expected.score, rtol=1e-5)
+    np.testing.assert_allclose(found, expected.score, rtol=1e-5, atol=1e-6)
     assert [int(row["decision"]) for row in rows] == expected.decision.tolist()
     assert {row["nearest"] for row in rows} == {"pump/00"}
     near = detector.nearest(waves)
@@ -194,6 +194,19 @@ def test_a_recording_of_silence_is_read_and_has_no_scores(bundle, tmp_path):
     assert "0 of 0 windows" in table(report)
     (row,) = rows_of(tmp_path / "out" / "summary.csv")
     assert row["highest_score"] == "" and row["remarks"] == "silent (4)"
+
+
+def test_a_section_that_is_not_known_is_scored_as_the_nearest_and_said(
+    raw, bundle, tmp_path
+):
+    asked = Settings(section="07", map=False)
+    short = [str(raw / "short.wav")]
+    report = predict_files(short, bundle, tmp_path, asked)
+    (row,) = rows_of(tmp_path / "short.csv")
+    assert "section 07 is unknown: scored as the nearest, 00" in row["remark"]
+    assert row["decision"] in "01" and float(row["threshold"]) > 0
+    assert "by the threshold of the section" in table(report)
+    assert "drift: not watched" in table(report)
 
 
 def test_false_alarms_a_day_move_the_threshold(raw, bundle, tmp_path):
