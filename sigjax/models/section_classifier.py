@@ -45,13 +45,13 @@ import jax.numpy as jnp
 from sigjax.nn.conv import (
     Depthwise,
     GlobalDepthwise,
-    PRelu,
     convolution,
     pointwise,
     precision,
 )
 from sigjax.nn.norm import batch_norm
 from sigjax.nn.precision import ComputeDtype, compute_dtype
+from sigjax.nn.prelu import PRelu
 from sigjax.typing import Array, Float
 
 LinearBranch = Literal["none", "dwpw", "full"]

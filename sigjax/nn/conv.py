@@ -1,12 +1,9 @@
-"""Parts of convolutional networks on `[b, h, w, c]`: depthwise products, norms, PReLU.
+"""Convolutions of networks on `[b, h, w, c]`: depthwise, pointwise and ordinary ones.
 
 A depthwise convolution does little arithmetic for what it reads. XLA hands it to a
 library on GPU; on CPU it runs a plain loop that is an order of magnitude slower than
 memory allows. There it is written as a sum of shifted products, which XLA fuses into
 one pass, and its gradients by hand: see `depthwise`.
-
-In training, batch norm updates its running variance with the batch's biased variance
-(Flax's convention; PyTorch's is n / (n - 1) times that).
 """
 
 import functools
@@ -276,20 +273,6 @@ class GlobalDepthwise(nn.Module):
             kernel[:, :, 0].astype(self.dtype),
             precision=precision(self.dtype),
         )
-
-
-class PRelu(nn.Module):
-    """x where positive, else a learnt slope times x; one slope per channel.
-
-    He et al. 2015 (arXiv 1502.01852). Flax's own has one slope in all.
-    """
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*a c"]) -> Float[Array, "*a c"]:
-        """`[..., c]` to `[..., c]`."""
-        init = nn.initializers.constant(0.25)
-        slope = self.param("slope", init, (x.shape[-1],)).astype(x.dtype)
-        return jnp.where(x > 0, x, slope * x)
 
 
 class SqueezeExcitation(nn.Module):

@@ -1,10 +1,12 @@
 """Batch norm whose gradient reads its input and its output's gradient, and no more.
 
 What automatic differentiation makes of means and variances keeps a centred copy of
-every map and passes over it several times; on CPU, where a network of depthwise
-convolutions is bound by memory, that was a quarter of a training step. Here the two
-sums that the gradient needs (Ioffe & Szegedy 2015, Sect. 3) are taken of the input
-itself.
+every map and passes over it several times; on CPU a network of depthwise convolutions
+is bound by memory. Here the two sums that the gradient needs (Ioffe & Szegedy 2015,
+Sect. 3) are taken of the input itself.
+
+In training, the running variance is updated with the batch's biased variance (Flax's
+convention; PyTorch's is n / (n - 1) times that).
 """
 
 import functools

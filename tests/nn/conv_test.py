@@ -106,13 +106,6 @@ def test_a_global_depthwise_weighs_each_position():
     np.testing.assert_allclose(module.apply(variables, x), expected, rtol=1e-5)
 
 
-def test_prelu_has_a_slope_per_channel():
-    x = jnp.array([[-2.0, -2.0, 3.0]])
-    variables = {"params": {"slope": jnp.array([0.5, 0.1, 9.0])}}
-    np.testing.assert_allclose(conv.PRelu().apply(variables, x), [[-1, -0.2, 3]])
-    assert conv.PRelu().init(jax.random.key(0), x)["params"]["slope"].shape == (3,)
-
-
 def test_squeeze_excitation_gates_channels_by_their_means():
     rng = np.random.default_rng(0)
     x = jnp.asarray(rng.normal(size=(2, 5, 4, 6)), jnp.float32)
