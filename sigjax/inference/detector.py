@@ -122,7 +122,7 @@ class SoundDetector:
           sigjax.data.audio.AudioError: Naming the wave, where it is empty, has several
             channels, or samples that are NaN or infinite.
         """
-        also = {space for _, space in self.models.values()}
+        also = {machine.space for machine in self.models.values()}
         for machine in self.models.values():
             for model in machine.models.models.values():
                 also |= set(model.reads)
@@ -155,9 +155,10 @@ class SoundDetector:
         if section is None and len(own) == 1:
             section = own[0]
         said = waves if isinstance(waves, Embedded) else self.embed(waves)
-        models, space = self.models[machine]
+        models, space, scaling = self.models[machine]
         asked = section if section in own else _NO_SECTION
-        found = models.score(said.bank(machine, asked, domain, space=space))
+        bank = said.bank(machine, asked, domain, space=space, scaling=scaling)
+        found = models.score(bank)
         nearest = found.section if asked == _NO_SECTION else np.full(len(said), asked)
         limits = [self._threshold(machine, str(name)) for name in nearest]
         limit = np.array([t.value for t in limits], np.float64)
@@ -211,13 +212,12 @@ class SoundDetector:
         if len(scores.score) != 1:
             raise BundleError(f"a map is of one wave, got {len(scores.score)}")
         name = str(scores.machine[0]), str(scores.section[0])
-        models, space = self.models[name[0]]
         known = self.sections.get(name) or self._any_section(name[0])
         found = sound_map.anomaly_map(
             self.network,
             np.asarray(wave).reshape(-1),
             known=known,
-            model=MachineModel(models, space),
+            model=self.models[name[0]],
             domain=domain or "",
             steps=steps,
             smooth=smooth,
@@ -262,6 +262,8 @@ class SoundDetector:
             other sections have another back-end.
           sigjax.data.audio.AudioError: See `embed`.
         """
+        before = self.models.get(machine)
+        others = {k for k in self.sections if k[0] == machine} - {(machine, section)}
         fitted, known = sound_fit.fit_section(
             self.network,
             waves,
@@ -272,9 +274,8 @@ class SoundDetector:
             features=features,
             false_alarms_per_day=false_alarms_per_day,
             hop_s=self.clip_s if hop_s is None else hop_s,
+            scaling=before.scaling if before is not None and others else None,
         )
-        before = self.models.get(machine)
-        others = {key for key in self.sections if key[0] == machine} - {known.key}
         if before is not None and others:
             same = before.models.description() == fitted.models.description()
             if not same or before.space != fitted.space:

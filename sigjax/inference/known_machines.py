@@ -42,10 +42,13 @@ class MachineModel(NamedTuple):
     Attributes:
       models: A fitted back-end for each section, or one for all of them.
       space: What it gets as the embedding.
+      scaling: Float64 `[2 d]`: what is subtracted from that first, and what it is then
+        divided by; None for neither.
     """
 
     models: PerSection
     space: Space
+    scaling: np.ndarray | None = None
 
     def words(self) -> str:
         """Which back-end on what, for messages."""
@@ -243,8 +246,10 @@ def pack(
       models: By machine.
     """
     entries, arrays = [], {}
-    for i, (name, (fitted, space)) in enumerate(models.items()):
+    for i, (name, (fitted, space, scaling)) in enumerate(models.items()):
         state = fitted.state()
+        if scaling is not None:
+            arrays[f"{i}/scaling"] = scaling
         arrays |= {f"{i}/models/{key}": array for key, array in state.items()}
         own = [section for section in sections if section.machine == name]
         for j, section in enumerate(own):
@@ -267,7 +272,10 @@ def unpack(
     for i, entry in enumerate(entries):
         name = entry["machine"]
         fitted = PerSection.from_state(entry, part_of(arrays, f"{i}/models"))
-        models[name] = MachineModel(fitted, entry["space"])
+        scaling = arrays.get(f"{i}/scaling")
+        if entry["space"] == "spectrum" and scaling is None:
+            raise KeyError(f"{i}/scaling")
+        models[name] = MachineModel(fitted, entry["space"], scaling)
         for j, own in enumerate(entry["sections"]):
             columns = part_of(arrays, f"{i}/{j}")
             sections.append(KnownSection.restore(name, own, columns))

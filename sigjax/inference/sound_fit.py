@@ -80,17 +80,21 @@ def fit_section(
     features: str,
     false_alarms_per_day: float,
     hop_s: float,
+    scaling: np.ndarray | None = None,
 ) -> tuple[MachineModel, KnownSection]:
     """Fits a back-end and a threshold; see `SoundDetector.fit`.
 
     Held-out scores: the clips in their order are divided into ten blocks, and each
     block is scored by a back-end fitted on the others. Neighbours in time are alike,
     so that clips drawn at random would look more normal than those of another day.
+
+    Statistics of a spectrum are standardised: some bands vary by a tenth of a decibel
+    and others by ten. The sections of a machine share one scale (`scaling`).
     """
     windows = cut(waves, rate_hz=network.rate_hz, samples=network.samples)
     count = len(windows.wave)
+    needed = minutes_needed(false_alarms_per_day, hop_s, network.clip_s)
     if count < _FEWEST:
-        needed = minutes_needed(false_alarms_per_day, hop_s, network.clip_s)
         raise BundleError(
             f"{machine}: {count} clips of {network.clip_s:g} s are too few to fit on"
             f" ({_said(windows.left_out) or 'nothing else was given'}); the least is"
@@ -99,11 +103,17 @@ def fit_section(
         )
     config, space = configured(backend, features, network)
     reads = backend_of(config).reads
-    said = network.embed(windows.wave, also={space, *reads})
-    domains = _domains(domain, windows.recording)
-    bank = said.bank(machine, section, domains, space=space)
+    normal = _Normal(
+        said=network.embed(windows.wave, also={space, *reads}),
+        domain=_domains(domain, windows.recording),
+        machine=machine,
+        section=section,
+        config=config,
+        space=space,
+        scaling=scaling,
+    )
     block = np.arange(count) * min(_BLOCKS, count) // count
-    held_out = _by_blocks(config, bank, block)
+    held_out = normal.held_out(block)
     threshold = alarm_threshold(
         held_out,
         false_alarms_per_day=false_alarms_per_day,
@@ -118,25 +128,67 @@ def fit_section(
         false_alarms_per_day=false_alarms_per_day,
         hop_s=hop_s,
         clips=count,
-        level=_level(network, said, windows, space),
-        facts={
-            "fitted": "without training",
-            "recordings": len(np.unique(windows.recording)),
-            "minutes": sum(len(w) for w in windows.wave) / network.rate_hz / 60,
-            "left_out_s": dict(windows.left_out),
-            "clipped_clips": windows.clipped,
-            "minutes_needed": minutes_needed(
-                false_alarms_per_day, hop_s, network.clip_s
-            ),
-        },
+        level=_level(network, normal.said, windows, space),
+        facts=_facts(network, windows, needed),
         **references(
-            said.columns[network.space],
+            normal.said.columns[network.space],
             network.metric,
             block=block,
         ),
     )
-    models = PerSection(config).fit(bank)
-    return MachineModel(models, space), known
+    return normal.fit(np.ones(count, bool)), known
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class _Normal:
+    """Normal clips of a section, and what is to be fitted on them."""
+
+    said: Embedded
+    domain: np.ndarray
+    machine: str
+    section: str
+    config: Any
+    space: Space
+    scaling: np.ndarray | None
+
+    def fit(self, rows: np.ndarray) -> MachineModel:
+        """A back-end on some of the clips, bool `[n]`."""
+        scaling = None
+        if self.space == "spectrum":
+            scaling = self.scaling
+            if scaling is None:
+                scaling = _scaling(self.said.columns["spectrum"][rows])
+        models = PerSection(self.config).fit(self._bank(rows, scaling))
+        return MachineModel(models, self.space, scaling)
+
+    def held_out(self, block: np.ndarray) -> np.ndarray:
+        """Float64 `[n]`: scores of each block by a back-end fitted on the others."""
+        score = np.full(len(block), np.nan)
+        for name in np.unique(block):
+            own = block == name
+            rest = self.fit(~own)
+            score[own] = rest.models.score(self._bank(own, rest.scaling)).score
+        return score
+
+    def _bank(self, rows: np.ndarray, scaling: np.ndarray | None) -> Bank:
+        return self.said.take(rows).bank(
+            self.machine,
+            self.section,
+            self.domain[rows],
+            space=self.space,
+            scaling=scaling,
+        )
+
+
+def _facts(network: SoundNetwork, windows: Windows, needed: float) -> dict[str, Any]:
+    return {
+        "fitted": "without training",
+        "recordings": len(np.unique(windows.recording)),
+        "minutes": sum(len(w) for w in windows.wave) / network.rate_hz / 60,
+        "left_out_s": dict(windows.left_out),
+        "clipped_clips": windows.clipped,
+        "minutes_needed": needed,
+    }
 
 
 def configured(
@@ -189,14 +241,11 @@ def _domains(domain: str | Sequence[str], recording: np.ndarray) -> np.ndarray:
     return given[recording]
 
 
-def _by_blocks(config: Any, bank: Bank, block: np.ndarray) -> np.ndarray:
-    """Float64 `[n]`: scores of each block by a back-end fitted on the others."""
-    score = np.full(len(bank), np.nan)
-    for name in np.unique(block):
-        own = block == name
-        rest = PerSection(config).fit(bank.take(~own))
-        score[own] = rest.score(bank.take(own)).score
-    return score
+def _scaling(rows: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation, of a value that hardly varies a tenth of others'."""
+    spread = rows.std(axis=0)
+    least = 0.1 * float(np.median(spread))
+    return np.stack([rows.mean(axis=0), np.maximum(spread, least or 1.0)])
 
 
 def _said(left_out: Mapping[str, float]) -> str:

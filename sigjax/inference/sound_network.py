@@ -77,13 +77,29 @@ class Embedded(NamedTuple):
         return Embedded(columns, tuple(np.asarray(self.remark, object)[rows]))
 
     def bank(
-        self, machine: str, section: str, domain: Any = None, *, space: Space
+        self,
+        machine: str,
+        section: str,
+        domain: Any = None,
+        *,
+        space: Space,
+        scaling: np.ndarray | None = None,
     ) -> Bank:
-        """All of them as one section's clips, for back-ends."""
+        """All of them as one section's clips, for back-ends.
+
+        Args:
+          machine: Of all.
+          section: Likewise.
+          domain: Of all, or of each.
+          space: The column that is the embedding.
+          scaling: See `MachineModel`.
+        """
         count = len(self)
         names = ("logits", "residual")
         given = {name: self.columns[name] for name in names if name in self.columns}
         given["embedding"] = self.columns[space]
+        if scaling is not None:
+            given["embedding"] = (given["embedding"] - scaling[0]) / scaling[1]
         return Bank(
             machine=[machine] * count,
             section=[section] * count,

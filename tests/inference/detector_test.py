@@ -300,7 +300,7 @@ def test_an_unknown_back_end_is_named(pump):
 
 
 def test_a_fit_remembers_log_mel_statistics_unless_asked_otherwise(pump):
-    """Nearest window by mean and standard deviation of 64 bands, in dB."""
+    """Nearest window by mean and standard deviation of 64 bands, standardised."""
     normal, new = hum(8 * CLIP_S, hz=700.0), hum(CLIP_S, seed=6, hz=800.0)
     found = pump.fit(normal, machine="saw")
     mel = MelConfig(rate_hz=RATE_HZ, n_mels=64)
@@ -310,8 +310,22 @@ def test_a_fit_remembers_log_mel_statistics_unless_asked_otherwise(pump):
         return np.concatenate([x.mean(axis=1), x.std(axis=1)], axis=1)
 
     bank, asked = statistics(normal.reshape(8, SAMPLES)), statistics(new[None])
-    expected = np.linalg.norm(bank - asked, axis=1).min()
+
+    def scale(rows):
+        return np.maximum(rows.std(axis=0), 0.1 * np.median(rows.std(axis=0)))
+
+    expected = np.linalg.norm((bank - asked) / scale(bank), axis=1).min()
     assert found.score(new, machine="saw").score[0] == pytest.approx(expected, rel=1e-4)
+    # The first block is held out of the scale, too.
+    assert found.held_out("saw", "00")[0] == pytest.approx(
+        np.linalg.norm((bank[1:] - bank[0]) / scale(bank[1:]), axis=1).min(), rel=1e-4
+    )
+    # Another section has the scale of the first.
+    more = found.fit(hum(8 * CLIP_S, hz=500.0), machine="saw", section="05")
+    assert (
+        more.score(new, machine="saw", section="00").score[0]
+        == (found.score(new, machine="saw").score[0])
+    )
     other = pump.fit(normal, machine="saw", features="network")
     assert other.score(new, machine="saw").score[0] < 1  # 1 - cos
     with pytest.raises(BundleError, match="features must be spectrum or network"):
