@@ -62,6 +62,17 @@ SCALES = (
             test_anomaly=15,
             clip_s=4.0,
         ),
+        cost=dict(
+            each=dict(
+                general=2.2,
+                specific=0.4,
+                autoencoder=0.5,
+                mobilenet=0.7,
+                evaluation=0.1,
+            ),
+            unit="core minutes",
+            source="about, from the CPU time of a few cells",
+        ),
     ),
     dict(
         key="smoke",
