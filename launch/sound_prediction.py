@@ -208,11 +208,13 @@ def _lines(record: Mapping[str, Any]) -> list[str]:
         )
     known = next(iter(record["nearest"]), "")
     own = f"{record['machine']}/{record['section'] or ''}"
-    if record["open_set"] or (known and not known.startswith(own)):
-        line = f"  sounds like {known}"
-        if record["open_set"]:
-            line += f"; {record['open_set']:,} windows like no known machine (open set)"
-        lines.append(line)
+    if record["open_set"]:
+        line = (
+            f"  {record['open_set']:,} windows sound like no known machine (open set)"
+        )
+        lines.append(f"{line}; nearest: {known}")
+    elif known and not known.startswith(own):
+        lines.append(f"  sounds like {known}")
     for remark, count in record["remarks"].items():
         lines.append(f"  {count:,} windows: {remark}")
     return lines

@@ -254,7 +254,7 @@ def _warnings(
     if (epath.Path(job.path).parent / "SIMULATED.txt").exists():
         notes.append("simulated recording")
     if detector.simulated:
-        notes.append("detector of simulated sound")
+        notes.append("network trained on simulated sound")
     if record["rate_hz"] < detector.rate_hz:
         doubts.append(
             f"recorded at {record['rate_hz']:,} Hz: nothing above"

@@ -278,10 +278,11 @@ def _bar(figure, axes, image, label: str) -> None:
 def _time_axis(axes, last_s: float, start, at=None) -> None:
     """Ticks as clock time where the start is known, else since the beginning."""
     shown = (at or (0.0, last_s))[1] - (at or (0.0, last_s))[0]
-    steps = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
-    step = next((s for s in steps if shown / s <= 12), 21600)
-    if shown >= 2:
-        axes.xaxis.set_major_locator(matplotlib.ticker.MultipleLocator(step))
+    # Beyond a minute labels have whole seconds.
+    tenths = (0.1, 0.2, 0.5) if last_s < 60 and start is None else ()
+    seconds = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400)
+    step = next((s for s in (*tenths, *seconds) if shown / s <= 12), 21600)
+    axes.xaxis.set_major_locator(matplotlib.ticker.MultipleLocator(step))
 
     def name(value: float, _: int) -> str:
         if start is not None:
