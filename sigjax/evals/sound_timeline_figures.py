@@ -130,8 +130,8 @@ def recording(
     axes.tick_params(labelbottom=False)
     _time_axis(below, strip.duration_s, start)
     if worst is not None:
-        _draw_worst(figure, worst, height, strip.duration_s)
-    _head(figure, title, _verdict(scored), note, height)
+        _draw_worst(figure, worst, height, strip.duration_s, start)
+    _head(figure, title, _verdict(scored, start), note, height)
     return _png(figure)
 
 
@@ -182,7 +182,11 @@ def _bracket(axes: matplotlib.axes.Axes, worst: Worst, colour: str) -> None:
 
 
 def _draw_worst(
-    figure: matplotlib.figure.Figure, worst: Worst, height: float, last_s: float
+    figure: matplotlib.figure.Figure,
+    worst: Worst,
+    height: float,
+    last_s: float,
+    start: datetime.datetime | None,
 ) -> None:
     grid = figure.add_gridspec(
         1, 2, left=_LEFT, right=_RIGHT, top=1 - 5.3 / height, bottom=0.55 / height,
@@ -206,11 +210,11 @@ def _draw_worst(
         rasterized=True,
     )  # fmt: skip
     axes.set_ylim(-0.5, shown.value.shape[1] - 0.5)
-    _time_axis(axes, last_s, None, at)
+    _time_axis(axes, last_s, start, at)
     what = "makes it anomalous" if worst.above else "raises its score"
     which = "" if worst.above else " (below the threshold)"
     axes.set_title(
-        f"Highest score{which}, {span(*at)}: grey is its sound, red what {what}",
+        f"Highest score{which}, {span(*at, start)}: grey is its sound, red what {what}",
         size=10, loc="left", weight="bold",
     )  # fmt: skip
     _draw_profile(figure.add_subplot(grid[1], sharey=axes), spread, where)
@@ -307,16 +311,19 @@ def clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def span(start_s: float, end_s: float) -> str:
-    """A stretch of a recording: `"3:05 to 3:15"`."""
-    return f"{clock(start_s)} to {clock(end_s)}"
+def span(start_s: float, end_s: float, start: datetime.datetime | None = None) -> str:
+    """A stretch of a recording: `"3:05 to 3:15"`, or by the clock if it has a start."""
+    if start is None:
+        return f"{clock(start_s)} to {clock(end_s)}"
+    moments = (start + datetime.timedelta(seconds=s) for s in (start_s, end_s))
+    return " to ".join(f"{moment:%H:%M:%S}" for moment in moments)
 
 
-def _verdict(scored: Scored) -> str:
+def _verdict(scored: Scored, start: datetime.datetime | None = None) -> str:
     """What happened, in a sentence."""
     if np.isnan(scored.score).all():
         return "No window could be scored"
-    found = [span(start_s, end_s) for _, _, start_s, end_s in scored.alarms()]
+    found = [span(*alarm[2:], start) for alarm in scored.alarms()]
     if not found:
         over = int((scored.score > scored.threshold).sum())
         if over:

@@ -27,6 +27,10 @@ def test_moments_read_as_people_say_them():
     assert figures.clock(59.97) == "1:00" and figures.clock(185) == "3:05"
     assert figures.clock(7385) == "2:03:05"
     assert figures.span(40, 70) == "40 s to 1:10"
+    begun = datetime.datetime(2026, 3, 1, 23, 59, 30)
+    assert figures.span(10, 70, begun) == "23:59:40 to 00:00:40"
+    alarm = _scored([1, 9], [0, 1])
+    assert figures._verdict(alarm, begun) == "Alarm: 23:59:40 to 23:59:50"
 
 
 def test_alarms_of_windows_that_overlap_do_not():
