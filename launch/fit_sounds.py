@@ -145,7 +145,7 @@ def _used(
     clips = detector.clips_seen[machine, section]
     lines = [
         f"  used: {clips:,} windows of {detector.clip_s:g} s, {facts['minutes']:.1f}"
-        f" minutes of {found.files} files"
+        f" minutes of {len(found.waves)} files"
     ]
     for why, seconds in facts["left_out_s"].items():
         lines.append(f"  left out: {seconds:.1f} s {why}")
@@ -207,7 +207,9 @@ def _promise(detector: SoundDetector, machine: str, section: str) -> list[str]:
 
 def _nearest(detector: SoundDetector, found: Found) -> str:
     """The known machine that most windows are nearest to."""
-    waves: Sequence[Any] = found.waves[:: max(1, len(found.waves) // 32)]
+    size = round(detector.clip_s * detector.rate_hz)
+    pieces = [w[i : i + size] for w in found.waves for i in range(0, len(w), size)]
+    waves: Sequence[Any] = pieces[:: max(1, len(pieces) // 32)]
     near = detector.nearest(waves)
     names = [f"{m}/{s}" for m, s in zip(near.machine, near.section, strict=True)]
     most = max(set(names), key=names.count)

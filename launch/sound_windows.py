@@ -31,8 +31,7 @@ class Found(NamedTuple):
     """What was read.
 
     Attributes:
-      waves: Float32 `[s]` each, in the order of files and time.
-      files: How many they are of.
+      waves: Float32 `[s]`, one for each file: its windows one after another.
       left_out: Files and windows that are not used, and why.
       unused_s: Seconds beyond the limit that were not read.
       rates_hz: Sampling rates of the files.
@@ -40,7 +39,6 @@ class Found(NamedTuple):
     """
 
     waves: list[np.ndarray]
-    files: int
     left_out: list[LeftOut]
     unused_s: float
     rates_hz: tuple[int, ...]
@@ -88,7 +86,7 @@ def read_windows(
         places += [Place(path, i * window_s, length_s) for i in range(whole)]
     used = _spread(places, window_s, minutes)
     unused_s = sum(p.duration_s for p in places) - sum(p.duration_s for p in used)
-    waves, files = [], {}
+    by_file: dict[pathlib.Path, list[np.ndarray]] = {}
     for place in tqdm.tqdm(used, desc=machine, unit="window", leave=False):
         try:
             wave, _ = audio.read(
@@ -102,9 +100,9 @@ def read_windows(
             name = f"{place.path.name} at {place.start_s:g} s"
             left_out.append(_reason(name, place.path, error))
             continue
-        waves.append(wave)
-        files[place.path] = None
-    return Found(waves, len(files), left_out, unused_s, tuple(rates), channels)
+        by_file.setdefault(place.path, []).append(wave)
+    waves = [np.concatenate(windows) for windows in by_file.values()]
+    return Found(waves, left_out, unused_s, tuple(rates), channels)
 
 
 def _listed(

@@ -15,8 +15,10 @@ from sigjax.inference.known_machines import KnownSection, MachineModel, referenc
 from sigjax.inference.sound_network import Embedded, SoundNetwork, Space
 from sigjax.inference.sound_waves import Waves, checked
 
-# Parts of the sound that are scored by a back-end fitted on the rest.
+# Parts of the sound that are scored by a back-end fitted on the rest, and from how many
+# recordings on none of them is divided.
 _BLOCKS = 10
+_RECORDINGS = 4
 _FEWEST = 2
 
 
@@ -84,9 +86,7 @@ def fit_section(
 ) -> tuple[MachineModel, KnownSection]:
     """Fits a back-end and a threshold; see `SoundDetector.fit`.
 
-    Held-out scores: the clips in their order are divided into ten blocks, and each
-    block is scored by a back-end fitted on the others. Neighbours in time are alike,
-    so that clips drawn at random would look more normal than those of another day.
+    Held-out scores are of `blocks`, each by a back-end fitted on the others.
 
     Statistics of a spectrum are standardised: some bands vary by a tenth of a decibel
     and others by ten. The sections of a machine share one scale (`scaling`).
@@ -112,7 +112,7 @@ def fit_section(
         space=space,
         scaling=scaling,
     )
-    block = np.arange(count) * min(_BLOCKS, count) // count
+    block = blocks(windows.recording)
     held_out = normal.held_out(block)
     threshold = alarm_threshold(
         held_out,
@@ -137,6 +137,22 @@ def fit_section(
         ),
     )
     return normal.fit(np.ones(count, bool)), known
+
+
+def blocks(recording: np.ndarray) -> np.ndarray:
+    """Which clips are held out together, int64 `[n]`: ten blocks at most.
+
+    Clips of one recording are alike, and so are neighbours in time: drawn at random,
+    those that are held out would look more normal than those of another day. Four
+    recordings and more are kept whole; fewer are divided in the order of time.
+
+    Args:
+      recording: Int `[n]`, ascending: which recording each clip is of.
+    """
+    names, rank = np.unique(recording, return_inverse=True)
+    if len(names) < _RECORDINGS:
+        names, rank = recording, np.arange(len(recording))
+    return rank * min(_BLOCKS, len(names)) // len(names)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

@@ -18,6 +18,7 @@ from sigjax.inference import sound_waves
 from sigjax.inference.base import BundleError
 from sigjax.inference.detector import SoundDetector
 from sigjax.inference.known_machines import KnownSection, MachineModel, nearest_known
+from sigjax.inference.sound_fit import blocks
 from sigjax.inference.sound_network import SoundNetwork
 from sigjax.signal.mel import MelConfig, log_mel
 from tests.inference import tiny_sounds
@@ -238,6 +239,16 @@ def test_held_out_scores_are_of_back_ends_that_saw_no_neighbour(pump, network):
     assert pump.clips_seen["pump", "00"] == 12
     with pytest.raises(BundleError, match="pump/01 is not known; there are pump/00"):
         pump.held_out("pump", "01")
+
+
+def test_recordings_are_held_out_whole_where_there_are_some():
+    four = np.repeat([0, 1, 2, 3], [3, 1, 2, 4])
+    assert blocks(four).tolist() == four.tolist()
+    many = blocks(np.arange(25) // 2 * 2)  # thirteen
+    assert many.max() == 9 and (np.diff(many) >= 0).all()
+    assert (many[:24:2] == many[1::2]).all()
+    few = blocks(np.repeat([0, 1], [15, 5]))
+    assert few.tolist() == (np.arange(20) // 2).tolist()
 
 
 def test_too_little_sound_promises_what_it_can(pump):

@@ -131,10 +131,11 @@ def test_a_limit_spreads_windows_over_all_sound(tmp_path):
     found = read_windows(
         tmp_path / "a.wav", machine="m", window_s=0.1, rate_hz=RATE_HZ, minutes=0.3 / 60
     )
-    assert [float(wave[0]) for wave in found.waves] == pytest.approx([0, 0.4, 0.9])
-    assert found.unused_s == pytest.approx(0.7) and found.files == 1
+    (wave,) = found.waves
+    assert wave[::800].tolist() == pytest.approx([0, 0.4, 0.9])
+    assert found.unused_s == pytest.approx(0.7)
     every = read_windows(tmp_path / "a.wav", machine="m", window_s=0.3, rate_hz=RATE_HZ)
-    assert [len(wave) for wave in every.waves] == [2400] * 3
+    assert [len(wave) for wave in every.waves] == [3 * 2400]
 
 
 def test_a_name_that_no_bundle_has_is_named():
