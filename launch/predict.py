@@ -103,6 +103,8 @@ def define_flags() -> None:
     prepare_flags.define_reading()
     sound_settings.define_flags()
     sound_stream.define_flags()
+    for module in (prepare_flags, sound_settings, sound_stream):
+        flags.adopt_module_key_flags(module)  # Else --help leaves them out.
     flags.mark_flag_as_required("bundle")
 
 
