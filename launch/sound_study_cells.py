@@ -166,7 +166,9 @@ class Motors:
             yield "motors", self._get(name, "", rows, "classifier", make)
 
     def _get(self, name, machine, rows, kind, make) -> Cell:
-        settings = [rows.tolist(), _MOTOR_RECIPES.get(kind) or _bundle(kind), 2]
+        version = 3 if kind in ("plain", "common") else 2
+        recipe = _MOTOR_RECIPES.get(kind) or _bundle(kind)
+        settings = [rows.tolist(), recipe, version]
 
         def made() -> Cell | None:
             scores = make(rows)
@@ -212,8 +214,7 @@ class Motors:
         used = np.isin(np.arange(len(self.recordings)), rows)
         whole = detectors.no_network(self._spectrograms["10 s"], used)
         for name, value in whole.items():
-            if name.startswith("log-mel"):
-                found[f"{name}, 10 s"] = {"recording": value.tolist()}
+            found[f"{name}, 10 s"] = {"recording": value.tolist()}
         return {"scores": found}
 
     def _crops(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -281,6 +282,7 @@ class Environment:
         self.machine = np.array([r.machine for r in self.recordings])
         self.fold = np.array([r.fold for r in self.recordings])
         self._spectrogram = detectors.spectrograms_of(self.sounds, _ESC_MEL)
+        self._said: dict[int, Any] = {}  # By fold; that of the shipped network.
 
     def all(self) -> Iterator[tuple[str, Cell]]:
         """Kind of each cell, and the cell."""
@@ -290,8 +292,10 @@ class Environment:
             "common": self._plain,
             "AE": self._autoencoder,
             "bundle": self._of_bundle,
-            "classifier": self._classifier,
-            "multi-resolution": self._branches,
+            **{
+                kind: functools.partial(self._of_classes, kind)
+                for kind in ("classifier", "multi-resolution")
+            },
         }
         for fold in range(1, self.folds + 1):
             for kind, make in kinds.items():
@@ -343,12 +347,6 @@ class Environment:
                 found[f"machine: AE, {name}, {state}"] = value
         return {**self._tested(fold, found), "loss": made.loss}
 
-    def _classifier(self, own: str, fold: int) -> Cell:
-        return self._of_classes("classifier", own, fold)
-
-    def _branches(self, own: str, fold: int) -> Cell:
-        return self._of_classes("multi-resolution", own, fold)
-
     def _of_classes(self, kind: str, own: str, fold: int) -> Cell:
         """A classifier of the nine others, which never met this class."""
         normal, others = self._rows(own, fold)
@@ -369,9 +367,12 @@ class Environment:
     def _of_bundle(self, own: str, fold: int) -> Cell | None:
         if shipped() is None:
             return None
-        found, wave = {}, self.sounds.wave
+        found = {}
+        if fold not in self._said:
+            wave = self.sounds.wave
+            self._said[fold] = run_shipped(wave, wave[self.fold != fold], seed=fold)
         for reading, mask in zip(READINGS, self._rows(own, fold), strict=True):
-            for state, said in run_shipped(wave, wave[mask], seed=fold).items():
+            for state, said in self._said[fold].items():
                 scores = detectors.of_classifier(
                     *(said, self.machine, mask),
                     by_class=reading == "open",
