@@ -16,7 +16,7 @@ in the new bundle, unless by --keep_simulated.
 
 import pathlib
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from absl import app, flags
 from etils import epath
@@ -54,13 +54,10 @@ def fit_sounds(
     machine: str,
     section: str = "00",
     bundle: epath.PathLike = "",
-    backend: str = "knn",
-    features: str = "spectrum",
-    false_alarms_per_day: float = 24.0,
-    hop_s: float | None = None,
     minutes: float | None = None,
     channel: audio.Channel = 0,
     keep_simulated: bool = False,
+    **settings: Any,
 ) -> list[str]:
     """Writes a bundle that knows a machine from its normal sound.
 
@@ -70,13 +67,10 @@ def fit_sounds(
       machine: Name of the machine.
       section: Which one of its kind.
       bundle: What to start from; the one that comes with sigjax if empty.
-      backend: See `SoundDetector.fit`.
-      features: Likewise.
-      false_alarms_per_day: Likewise.
-      hop_s: Likewise.
       minutes: Use at most so much sound, spread over all there is.
       channel: Of files with several.
       keep_simulated: Keep the machines of a network that was trained on simulated ones.
+      **settings: Others of `SoundDetector.fit`.
 
     Returns:
       What was done, line by line.
@@ -98,20 +92,9 @@ def fit_sounds(
         minutes=minutes,
     )
     if not found.waves:
-        raise BundleError(
-            "\n".join([f"{given}: no sound to fit on", *_left_out(found)])
-        )
-    near = _nearest(start, found)
-    replaced = (machine, section) in start.machines
-    detector = start.fit(
-        found.waves,
-        machine=machine,
-        section=section,
-        backend=backend,
-        features=cast(Any, features),
-        false_alarms_per_day=false_alarms_per_day,
-        hop_s=hop_s,
-    )
+        why = [f"{given}: no sound to fit on", *_left_out(found)]
+        raise BundleError("\n".join(why))
+    detector = start.fit(found.waves, machine=machine, section=section, **settings)
     if detector.simulated and not keep_simulated:
         kept = [m for m in detector.models if m == machine or _is_fitted(detector, m)]
         detector = detector.only(*kept)
@@ -119,9 +102,9 @@ def fit_sounds(
     lines = [f"{machine}/{section} from {given}"]
     lines += [*_used(detector, machine, section, found, channel), *_left_out(found)]
     lines += _promise(detector, machine, section)
-    lines.append(f"  sounds most like {near}")
+    lines.append(f"  sounds most like {_nearest(start, found)}")
     lines.append(f"  {output}: {detector!r}")
-    if replaced:
+    if (machine, section) in start.machines:
         lines.append(f"  {machine}/{section} was known before and is replaced")
     return lines
 

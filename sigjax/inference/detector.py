@@ -277,15 +277,7 @@ class SoundDetector:
             scaling=before.scaling if before is not None and others else None,
         )
         if before is not None and others:
-            same = before.models.description() == fitted.models.description()
-            if not same or before.space != fitted.space:
-                raise BundleError(
-                    f"{machine} has sections scored by {before.words()}; one by"
-                    f" {fitted.words()} does not compare with them: ask for the same,"
-                    " or give the machine another name"
-                )
-            kept = {k: before.models.models[k] for k in others}
-            fitted.models.models = {**kept, **fitted.models.models}
+            fitted = fitted.beside(before, machine, others)
         sections = {**self.sections, known.key: known}
         models = {**self.models, machine: fitted}
         return SoundDetector(self.network, [*sections.values()], models, self.info)

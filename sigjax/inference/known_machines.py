@@ -50,10 +50,25 @@ class MachineModel(NamedTuple):
     space: Space
     scaling: np.ndarray | None = None
 
-    def words(self) -> str:
-        """Which back-end on what, for messages."""
-        settings = self.models.description()["backend"]
-        return f"{settings} on the {self.space}"
+    def beside(
+        self, before: "MachineModel", machine: str, others: Collection[tuple[str, str]]
+    ) -> "MachineModel":
+        """With what scored the machine's other sections before.
+
+        Raises:
+          BundleError: That was another back-end, or on something else.
+        """
+        ours, theirs = self.models.description(), before.models.description()
+        if ours != theirs or self.space != before.space:
+            raise BundleError(
+                f"{machine} has sections scored by {theirs['backend']} on the"
+                f" {before.space}; one by {ours['backend']} on the {self.space} does"
+                " not compare with them: ask for the same, or give the machine another"
+                " name"
+            )
+        kept = {key: before.models.models[key] for key in others}
+        self.models.models = {**kept, **self.models.models}
+        return self
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

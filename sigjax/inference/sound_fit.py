@@ -86,8 +86,6 @@ def fit_section(
 ) -> tuple[MachineModel, KnownSection]:
     """Fits a back-end and a threshold; see `SoundDetector.fit`.
 
-    Held-out scores are of `blocks`, each by a back-end fitted on the others.
-
     Statistics of a spectrum are standardised: some bands vary by a tenth of a decibel
     and others by ten. The sections of a machine share one scale (`scaling`).
     """
@@ -97,9 +95,8 @@ def fit_section(
     if count < _FEWEST:
         raise BundleError(
             f"{machine}: {count} clips of {network.clip_s:g} s are too few to fit on"
-            f" ({_said(windows.left_out) or 'nothing else was given'}); the least is"
-            f" {_FEWEST}, and {false_alarms_per_day:g} false alarms a day need"
-            f" {needed:,.0f} minutes"
+            f"{_said(windows.left_out)}; the least is {_FEWEST}, and"
+            f" {false_alarms_per_day:g} false alarms a day need {needed:,.0f} minutes"
         )
     config, space = configured(backend, features, network)
     reads = backend_of(config).reads
@@ -130,11 +127,7 @@ def fit_section(
         clips=count,
         level=_level(network, normal.said, windows, space),
         facts=_facts(network, windows, needed),
-        **references(
-            normal.said.columns[network.space],
-            network.metric,
-            block=block,
-        ),
+        **references(normal.said.columns[network.space], network.metric, block=block),
     )
     return normal.fit(np.ones(count, bool)), known
 
@@ -265,7 +258,8 @@ def _scaling(rows: np.ndarray) -> np.ndarray:
 
 
 def _said(left_out: Mapping[str, float]) -> str:
-    return ", ".join(f"left out: {s:.1f} s {why}" for why, s in left_out.items())
+    said = ", ".join(f"left out: {s:.1f} s {why}" for why, s in left_out.items())
+    return f" ({said})" if said else ""
 
 
 __all__ = ["Windows", "configured", "cut", "fit_section"]

@@ -92,7 +92,7 @@ def anomaly_map(
       smooth: Of the view.
 
     Raises:
-      BundleError: `steps` or `smooth` is none.
+      BundleError: `steps` or `smooth` is out of range.
     """
     if steps < 1 or smooth < 0:
         raise BundleError(f"steps={steps} and smooth={smooth}: must be >= 1 and >= 0")
@@ -109,15 +109,8 @@ def anomaly_map(
     else:
         own = model.models.models
         backend = own.get(known.key) or own[known.machine, ""]
-        value, baseline = integrated(
-            path_of(network),
-            network.variables,
-            segments,
-            known.level,
-            backend,
-            domain,
-            steps,
-        )
+        way, given = path_of(network), (network.variables, segments, known.level)
+        value, baseline = integrated(way, *given, backend, domain, steps)
         unit = "score"
     value = _on_wave(value, starts, len(wave), hop, mean=unit != "score")
     if smooth:
