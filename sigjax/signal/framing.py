@@ -29,6 +29,8 @@ _MOST_BLOCKS = 32
 # Samples of all frames of a stretch on CPU: 16 s at the usual sizes. Frames and
 # spectrum fit the last cache; to cut shorter ones costs more than a nearer cache gains.
 _STRETCH_VALUES = 2**19
+# From this length on, rows are mapped one by one.
+_ROW_VALUES = 2**16
 
 
 def frame_count(samples: int, *, n_fft: int, hop: int, center: bool = True) -> int:
@@ -132,6 +134,18 @@ def cut_frames(
     return jnp.concatenate(parts, axis=-1)
 
 
+def _by_rows(function: Callable[[Array], Array], x: Array) -> Array:
+    """`map_rows`; rows so long that it takes them singly lose their axis of one.
+
+    With it XLA copies all of `x` first, and every row once more.
+    """
+    if jax.default_backend() != "cpu" or x.ndim == 1 or x.shape[-1] < _ROW_VALUES:
+        return map_rows(function, x)
+    rows = x.reshape(-1, x.shape[-1])
+    out = jax.lax.map(jax.checkpoint(function, prevent_cse=False), rows)
+    return out.reshape(*x.shape[:-1], *out.shape[1:])
+
+
 def map_stretches(
     function: Callable[[Array], Array],
     x: Float[Array, "*a s"],
@@ -162,14 +176,14 @@ def map_stretches(
         return function(x if pad is None else pad_ends(x, length, pad))
 
     if jax.default_backend() != "cpu" or frames <= most:
-        return map_rows(padded, x)
+        return _by_rows(padded, x)
     if pad is not None:
         x = pad_ends(x, length, pad)
     stretches = -(-frames // most)
     each = -(-frames // stretches)
     samples = (each - 1) * hop + length
     x = _fit(x, (stretches - 1) * each * hop + samples)
-    out = map_rows(function, cut_frames(x, length=samples, hop=each * hop))
+    out = _by_rows(function, cut_frames(x, length=samples, hop=each * hop))
     return out.reshape(*out.shape[:-3], stretches * each, out.shape[-1])[
         ..., :frames, :
     ]
