@@ -41,6 +41,7 @@ def collect(
     parts: tuple[str, ...],
     splits: int,
     folds: int,
+    missing: bool = True,
 ) -> dict[str, Any]:
     """Makes the cells that are not there, and what they come to.
 
@@ -50,8 +51,9 @@ def collect(
       parts: Of `PARTS`; `"motors"` goes with `"bldc"`.
       splits: Of each motor's healthy recordings, for what is trained.
       folds: Of ESC-10's five, how many are tested.
+      missing: Otherwise tables are made of the cells that are there.
     """
-    cells = Cells(folder=workdir / "cells", say=_say)
+    cells = Cells(folder=workdir / "cells", say=_say, missing=missing)
     found: dict[str, Any] = {"motors": [], "environment": [], "training": []}
     made: dict[str, list[tuple[str, Cell]]] = {}
     if "bldc" in parts:
@@ -112,6 +114,7 @@ def define_flags() -> None:
     flags.DEFINE_list("part", list(PARTS), "Detectors of one motor, of all; ESC-10.")
     flags.DEFINE_integer("splits", 4, "Of a motor's recordings, for what is trained.")
     flags.DEFINE_integer("folds", 1, "Of ESC-10's five, how many are tested.")
+    flags.DEFINE_bool("missing", True, "Make cells that are not there.")
     flags.mark_flags_as_required(["data", "workdir"])
 
 
@@ -134,6 +137,7 @@ def main(argv: list[str]) -> None:
             parts=parts,
             splits=given.splits,
             folds=given.folds,
+            missing=given.missing,
         )
     except (StudyError, ManifestError, AudioError, FileNotFoundError) as error:
         sys.exit(f"error: {error}")

@@ -61,8 +61,7 @@ _ESC_RECIPES = {
         spectrum=True,
     ),
 }
-_PLAIN_SPLITS = 20
-_TRAIN_HOP_S = 0.25
+_PLAIN_SPLITS, _TRAIN_HOP_S = 20, 0.25
 MOTORS = ("M1", "M2")
 SHIPPED = "shipped network"
 Cell = dict[str, Any]
@@ -75,10 +74,12 @@ class Cells:
     Attributes:
       folder: Their files.
       say: Tells what is being done.
+      missing: Whether to make those that are not there.
     """
 
     folder: epath.Path
     say: Callable[[str], None] = print
+    missing: bool = True
 
     def get(self, name: str, settings: Any, make: Callable[[], Cell | None]) -> Cell:
         """A cell of these settings, made if it is not there; empty if it cannot be."""
@@ -87,7 +88,7 @@ class Cells:
         if path.exists():
             return json.loads(path.read_text())
         start = time.monotonic()
-        made = make()
+        made = make() if self.missing else None
         if made is None:
             return {}
         seconds = time.monotonic() - start

@@ -20,6 +20,8 @@ from sigjax.metrics.detection import MAX_FPR
 
 RESAMPLES = 1000
 METRICS = {"auc": 1.0, "pauc": MAX_FPR}
+# The least that each can be; see `metrics.detection`.
+_LEAST = {"auc": 0.0, "pauc": (1 - MAX_FPR) / (2 - MAX_FPR)}
 # What a motor's detector is asked; what is called normal stands first.
 CONTRASTS = {
     "fault, other healthy": "propeller fault against other healthy motors",
@@ -53,7 +55,7 @@ def motor_rows(
     units = _Units.of(
         [f"{r.machine} {r.fault}" for r in recordings], [r.group for r in recordings]
     )
-    numbers = next(cell["scores"] for kind, cell in made if kind == "numbers")
+    numbers = dict(made).get("numbers", {}).get("scores", {})
     found: list[Row] = []
     for machine in MOTORS:
         for contrast in CONTRASTS:
@@ -122,7 +124,7 @@ def environment_rows(
     units = _Units.of(
         [f"{r.machine} {r.fold}" for r in recordings], [r.group for r in recordings]
     )
-    numbers = next(cell["scores"] for kind, cell in made if kind == "numbers")
+    numbers = dict(made).get("numbers", {}).get("scores", {})
     parts: dict[tuple[str, str], list[Scored]] = collections.defaultdict(list)
     classes: dict[tuple[str, str], dict[str, list[Scored]]] = {}
     machine = np.array([r.machine for r in recordings])
@@ -179,7 +181,8 @@ def _rows(
                 row[metric] = {"value": value}
             continue
         own = drawn[group, name]
-        row |= {metric: interval(value)._asdict() for metric, value in own.items()}
+        for metric, value in own.items():
+            row[metric] = interval(value, least=_LEAST[metric])._asdict()
         reference = "common", REFERENCE
         if where.get("level") == "recording":
             continue

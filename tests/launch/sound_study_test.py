@@ -77,6 +77,9 @@ def test_a_cell_is_made_once_and_again_for_other_settings(tmp_path):
     # What cannot be made now may be there the next time.
     assert cells.get("y", 1, lambda: None) == {}
     assert cells.get("y", 1, make)["scores"] and len(made) == 3
+    there = dataclasses.replace(cells, missing=False)
+    assert there.get("z", 1, make) == {} and len(made) == 3
+    assert there.get("x", [1], make) == first
 
 
 def test_networks_see_each_motor_once_and_levels_are_taken_off():
