@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sigjax.data.machine_sound.segments import Segments
 from sigjax.data.machine_sound.sounds import SoundSet
@@ -104,8 +104,11 @@ def on_all_devices(
     shared = jax.jit(divided)
 
     def run(variables: PyTree, batch: Any) -> PyTree:
-        divides = len(batch) % len(devices) == 0
-        return (shared if divides else alone)(variables, batch)
+        if len(batch) % len(devices):
+            return alone(variables, batch)
+        # Restored variables may be bound to one device.
+        everywhere = NamedSharding(mesh, PartitionSpec())
+        return shared(jax.device_put(variables, everywhere), batch)
 
     return run
 

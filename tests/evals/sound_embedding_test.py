@@ -42,7 +42,8 @@ def function(variables, x):
 x = np.random.default_rng(0).normal(size=(4, 4000)).astype(np.float32)
 run, expected = on_all_devices(function), function(np.float32(3), jnp.asarray(x))
 for rows, devices in ((4, 2), (3, 1)):
-    found = run(np.float32(3), x[:rows])
+    bound = jax.device_put(np.float32(3), jax.devices()[0])
+    found = run(bound, x[:rows])
     for name, value in found.items():
         np.testing.assert_allclose(value, expected[name][:rows], rtol=1e-4, atol=1e-3)
     assert len(found["spectrum"].sharding.device_set) == devices, devices
