@@ -18,6 +18,7 @@ from launch.reproduction.sounds.cells import Given, make_plan
 from launch.reproduction.sounds.sheets import Candidate
 from sigjax.config import ConfigError
 from sigjax.data.machine_sound.clips import Clip
+from sigjax.evals.anomaly.per_section import Bank, PerSection
 from sigjax.evals.anomaly.selection import ScoredClips, SelectionError
 
 PAPER = papers.load("001")
@@ -361,7 +362,7 @@ def test_work_fills_in_paths_and_keeps_scores(tmp_path, monkeypatch):
     opened = types.SimpleNamespace(dataset=dataset)
     kind = type(evaluation.check())
     monkeypatch.setattr(work.pretrain, "pretrain", pretrained)
-    monkeypatch.setattr(work.sound_scoring, "score_part", score_part)
+    monkeypatch.setattr(work, "score_clips", score_part)
     monkeypatch.setattr(kind, "open_data", lambda self, folder: opened)
     found = does(general, root / "cells" / general.key)
     assert {"git", "versions", "devices"} <= set(found)
@@ -380,6 +381,46 @@ def test_work_fills_in_paths_and_keeps_scores(tmp_path, monkeypatch):
     clips, sides = sound_candidates.read_candidates(path)
     assert clips["knn"].score.tolist() == [0.0, 0.125, 0.25, 0.375]
     assert sides.tolist() == ["development"] * 2 + ["evaluation"] * 2
+
+
+@pytest.mark.parametrize("apart", [False, True])
+def test_clips_are_scored_by_back_ends_that_are_fitted_once(apart, monkeypatch):
+    """All sections at once, or where that takes too much memory one by one."""
+    rng = np.random.default_rng(0)
+    sections = ("00", "03")
+
+    def embedded(part, task, variables, candidates, side, which):
+        own = [s for s in which["section"] for _ in range(12)]
+        first = 12 * sections.index(which["section"][0])
+        embedding = clouds[side][first : first + len(own)]
+        domain = (["source"] * 10 + ["target"] * 2) * len(which["section"])
+        bank = Bank(section=own, domain=domain, embedding=embedding)
+        indices = np.arange(first, first + len(own))
+        return types.SimpleNamespace(bank=bank, indices=indices)
+
+    clouds = {side: rng.normal(size=(24, 3)) for side in ("train", "test")}
+    groups = [sections] if not apart else [(s,) for s in sections]
+    groups = [{"machine": "fan", "section": list(own)} for own in groups]
+    scoring = types.SimpleNamespace(scope="section")
+    part = types.SimpleNamespace(
+        machines=("fan",),
+        system=types.SimpleNamespace(scoring=scoring),
+        candidates=lambda: {"mahalanobis": "mahalanobis", "knn": "knn"},
+    )
+    patched = work.sound_scoring
+    monkeypatch.setattr(patched, "trained", lambda part: (0, None, None))
+    monkeypatch.setattr(patched, "section_groups", lambda *given: groups)
+    monkeypatch.setattr(patched, "embed_side", embedded)
+    found = work.score_clips(part)["fan"]
+    assert list(found) == ["mahalanobis", "knn"]
+    whole = {"machine": "fan", "section": list(sections)}
+    train, test = (
+        embedded(part, None, None, None, side, whole) for side in ("train", "test")
+    )
+    for name, own in found.items():
+        assert own.indices.tolist() == list(range(24))
+        expected = PerSection(name).fit(train.bank).score(test.bank).score
+        np.testing.assert_array_equal(own.score, expected)
 
 
 def test_a_set_that_no_table_can_be_made_of_is_refused(monkeypatch):
