@@ -22,6 +22,7 @@ All cores are used; for one set
 `XLA_FLAGS=--xla_cpu_multi_thread_eigen=false OMP_NUM_THREADS=1`.
 """
 
+import math
 import os
 import pathlib
 import tempfile
@@ -104,12 +105,14 @@ def main() -> None:
     """Measures all cases."""
     flags = harness.parser(__doc__)
     flags.add_argument("--clips", type=int, help="32 on CPU, else 256")
-    flags.add_argument("--devices", type=int, default=os.cpu_count(), help="on CPU")
+    flags.add_argument("--devices", type=int, help="on CPU; one for each core")
     flags.add_argument("--seconds", type=float, default=10.0, help="of a clip")
     flags.add_argument("--precision", choices=("auto", _NARROW, _WIDE), default="auto")
     flags.add_argument("--peer_python", help="a Python that has torch")
     args = flags.parse_args()
-    jax.config.update("jax_num_cpu_devices", args.devices)
+    # As many as divide the batch: it could not be shared otherwise.
+    devices = args.devices or math.gcd(args.clips or 32, os.cpu_count() or 1)
+    jax.config.update("jax_num_cpu_devices", devices)
     cpu = jax.default_backend() == "cpu"
     if args.precision == "auto":
         args.precision = _WIDE if cpu else _NARROW

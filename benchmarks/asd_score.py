@@ -27,6 +27,7 @@ share of all stages' time (`bound_share`). Of reading: clips per second and core
 import concurrent.futures
 import functools
 import itertools
+import math
 import os
 import pathlib
 import tempfile
@@ -219,13 +220,15 @@ def main() -> None:
     flags.set_defaults(repeats=3)
     flags.add_argument("--clips", type=int, default=48, help="a multiple of --batch")
     flags.add_argument("--batch", type=int, default=8)
-    flags.add_argument("--devices", type=int, default=os.cpu_count(), help="on CPU")
+    flags.add_argument("--devices", type=int, help="on CPU; one for each core")
     flags.add_argument("--tiny", action="store_true", help="a few channels, to try it")
     flags.add_argument("--peer_python", help="a Python that has torch and librosa")
     options = flags.parse_args()
     if options.clips % options.batch or options.clips > BANK:
         flags.error(f"--clips must be a multiple of --batch and at most {BANK}")
-    jax.config.update("jax_num_cpu_devices", options.devices)
+    # As many as divide a batch: it could not be shared otherwise.
+    devices = options.devices or math.gcd(options.batch, os.cpu_count() or 1)
+    jax.config.update("jax_num_cpu_devices", devices)
     with tempfile.TemporaryDirectory() as folder:
         files, sets = pathlib.Path(folder) / "files", pathlib.Path(folder) / "sets"
         files.mkdir()
