@@ -130,6 +130,10 @@ def _used(
         f"  used: {clips:,} windows of {detector.clip_s:g} s, {facts['minutes']:.1f}"
         f" minutes of {len(found.waves)} files"
     ]
+    models, space, _ = detector.models[machine]
+    what = {"spectrum": "log-mel statistics"}.get(space, "what the network says")
+    name = models.description()["backend"]["name"]
+    lines.append(f"  remembered: {what} of each, by {name}")
     for why, seconds in facts["left_out_s"].items():
         lines.append(f"  left out: {seconds:.1f} s {why}")
     if facts["clipped_clips"]:

@@ -66,6 +66,7 @@ def test_a_folder_becomes_a_detector_and_a_report(bundle, folder, tmp_path):
     # Six, four, and two of g.wav; b's first channel clips.
     assert detector.clips_seen["saw", "00"] == 12
     assert f"used: 12 windows of {CLIP_S:g} s, 0.1 minutes of 4 files" in said
+    assert "remembered: log-mel statistics of each, by knn" in said
     assert "clipped: 4 of these windows" in said and "less gain" in said
     assert "1.0 s silent" in said
     assert "resampled: from 16000 Hz to 8000 Hz" in said
