@@ -24,6 +24,7 @@ from sigjax.inference.known_machines import (
     MachineModel,
     Nearest,
     check,
+    distances_to,
     nearest_known,
     pack,
     unpack,
@@ -181,11 +182,12 @@ class SoundDetector:
     def nearest(self, waves: Waves | Embedded) -> Nearest:
         """Which known machine each wave sounds most like, and whether like none."""
         said = waves if isinstance(waves, Embedded) else self.embed(waves)
-        return nearest_known(
-            said.columns[self.network.space],
-            list(self.sections.values()),
-            self.network.metric,
-        )
+        known, columns = list(self.sections.values()), []
+        for section in known:
+            rows, metric = self.models[section.machine].place(said, self.network)
+            columns.append(distances_to(section, rows, metric))
+        kinds = [self.models[section.machine].space for section in known]
+        return nearest_known(np.stack(columns, axis=1), known, kinds)
 
     def anomaly_map(
         self,

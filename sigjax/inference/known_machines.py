@@ -12,7 +12,7 @@ from sigjax.evals.anomaly.per_section import PerSection
 from sigjax.evals.thresholds import Threshold, ThresholdError, conformal
 from sigjax.inference.alarm_thresholds import TRAINED_ON, alarm_threshold
 from sigjax.inference.base import BundleError
-from sigjax.inference.sound_network import Space
+from sigjax.inference.sound_network import Embedded, SoundNetwork, Space
 
 # Share of a known machine's own clips that may be called unknown.
 OPEN_SET_RATE = 0.05
@@ -25,9 +25,10 @@ class Nearest(NamedTuple):
     Attributes:
       machine: Text `[n]`.
       section: Text `[n]`.
-      distance: Float64 `[n]`, to the nearest normal clip of that section.
-      open_set: Bool `[n]`: further away than 95 % of that section's own normal clips
-        are from each other, so that it is probably none of the known machines.
+      distance: Float64 `[n]`, to the nearest normal clip of that section, in units of
+        what 95 % of its own normal clips keep to.
+      open_set: Bool `[n]`: beyond that (`distance` above 1), so that it is probably
+        none of the known machines.
     """
 
     machine: np.ndarray
@@ -49,6 +50,13 @@ class MachineModel(NamedTuple):
     models: PerSection
     space: Space
     scaling: np.ndarray | None = None
+
+    def place(self, said: Embedded, network: SoundNetwork) -> tuple[np.ndarray, str]:
+        """Rows `[n d]` in the space of its references, and the distance there."""
+        if self.scaling is None:
+            return said.columns[network.space], network.metric
+        offset, scale = self.scaling
+        return (said.columns[self.space] - offset) / scale, "euclidean"
 
     def beside(
         self, before: "MachineModel", machine: str, others: Collection[tuple[str, str]]
@@ -187,27 +195,36 @@ def references(
 
 
 def nearest_known(
-    embedding: np.ndarray, sections: Sequence[KnownSection], metric: str
+    distance: np.ndarray, sections: Sequence[KnownSection], kinds: Sequence[str]
 ) -> Nearest:
     """The section of the nearest reference clip, and whether that is near.
 
-    Calibrated on the distances of the section's own clips, each left out in turn. A
-    section of too few clips for that takes those of all sections.
+    What a section's back-end remembers decides in which space distances to it are
+    taken, so they are compared in units of the distances of its own clips, each left
+    out in turn. A section of too few clips for that takes those of all of its kind.
 
     Args:
-      embedding: `[n d]`.
-      sections: Those that are known.
-      metric: As for their references.
+      distance: Float64 `[n k]` of each wave to each section; see `distances_to`.
+      sections: The `k`.
+      kinds: In which space each one's distances are.
     """
-    by_section = [_distance(embedding, s.reference, metric) for s in sections]
-    distance = np.stack(by_section, axis=1)
+    limit = np.empty(len(sections))
+    for i, section in enumerate(sections):
+        alike = zip(sections, kinds, strict=True)
+        pooled = [s.apart for s, kind in alike if kind == kinds[i]]
+        limit[i] = _limit(section.apart, np.concatenate(pooled))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(distance > 0, distance / limit, distance)
     # A wave whose embedding is not finite is near to none.
-    least = np.where(np.isnan(distance), np.inf, distance).argmin(axis=1)
-    found = distance[np.arange(len(distance)), least]
-    pooled = np.concatenate([s.apart for s in sections])
-    limit = np.array([_limit(s.apart, pooled) for s in sections])[least]
+    least = np.where(np.isnan(share), np.inf, share).argmin(axis=1)
+    found = share[np.arange(len(share)), least]
     names = np.array([s.key for s in sections], np.str_)[least]
-    return Nearest(names[:, 0], names[:, 1], found, ~(found <= limit))
+    return Nearest(names[:, 0], names[:, 1], found, ~(found <= 1))
+
+
+def distances_to(section: KnownSection, x: np.ndarray, metric: str) -> np.ndarray:
+    """Float64 `[n]`: of rows `[n d]` to a section's nearest reference."""
+    return _distance(x, section.reference, metric)
 
 
 def _limit(own: np.ndarray, pooled: np.ndarray) -> float:
@@ -216,7 +233,7 @@ def _limit(own: np.ndarray, pooled: np.ndarray) -> float:
             return conformal(apart, OPEN_SET_RATE).value
         except ThresholdError:
             continue
-    return float(np.nanmax(pooled, initial=0.0))
+    return float(np.max(pooled[np.isfinite(pooled)], initial=0.0))
 
 
 def _distance(x: np.ndarray, bank: np.ndarray, metric: str) -> np.ndarray:

@@ -110,7 +110,7 @@ def fit_section(
         scaling=scaling,
     )
     block = blocks(windows.recording)
-    held_out = normal.held_out(block)
+    held_out, fitted = normal.held_out(block), normal.fit(np.ones(count, bool))
     threshold = alarm_threshold(
         held_out,
         false_alarms_per_day=false_alarms_per_day,
@@ -127,9 +127,9 @@ def fit_section(
         clips=count,
         level=_level(network, normal.said, windows, space),
         facts=_facts(network, windows, needed),
-        **references(normal.said.columns[network.space], network.metric, block=block),
+        **references(*fitted.place(normal.said, network), block=block),
     )
-    return normal.fit(np.ones(count, bool)), known
+    return fitted, known
 
 
 def blocks(recording: np.ndarray) -> np.ndarray:

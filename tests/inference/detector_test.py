@@ -17,7 +17,12 @@ from sigjax.evals.thresholds import conformal
 from sigjax.inference import sound_waves
 from sigjax.inference.base import BundleError
 from sigjax.inference.detector import SoundDetector
-from sigjax.inference.known_machines import KnownSection, MachineModel, nearest_known
+from sigjax.inference.known_machines import (
+    KnownSection,
+    MachineModel,
+    distances_to,
+    nearest_known,
+)
 from sigjax.inference.sound_fit import blocks
 from sigjax.inference.sound_network import SoundNetwork
 from sigjax.signal.mel import MelConfig, log_mel
@@ -199,25 +204,41 @@ def section(name, rows, apart):
     )
 
 
+def nearest(x, sections, kinds=None):
+    distance = [distances_to(s, np.asarray(x), "euclidean") for s in sections]
+    kinds = kinds or ["embedding"] * len(sections)
+    return nearest_known(np.stack(distance, axis=1), sections, kinds)
+
+
 def test_the_open_set_is_what_lies_beyond_a_section_s_own_clips():
     tight = section("a", [[0, 0], [1, 0]], np.linspace(0.01, 1, 100))
     wide = section("b", [[100, 0]], np.linspace(0.1, 10, 100))
     x = np.array([[0, 0.9], [0, 1.1], [100, 9], [100, 11], [np.nan, 0]])
-    near = nearest_known(x, [tight, wide], "euclidean")
+    near = nearest(x, [tight, wide])
     assert near.machine[:4].tolist() == ["a", "a", "b", "b"]
     # One of twenty of its own clips may be called unknown: 0.96 and 9.6.
     assert near.open_set.tolist() == [False, True, False, True, True]
-    np.testing.assert_allclose(near.distance[:4], [0.9, 1.1, 9, 11])
+    expected = np.divide([0.9, 1.1, 9, 11], [0.96, 0.96, 9.6, 9.6])
+    np.testing.assert_allclose(near.distance[:4], expected, rtol=1e-6)
+
+
+def test_nearest_is_in_units_of_each_section_s_own_distances():
+    """Half way between them in space, it is nearer to the wider one."""
+    tight = section("a", [[0, 0]], np.linspace(0.01, 1, 100))
+    wide = section("b", [[20, 0]], np.linspace(0.1, 10, 100))
+    assert nearest(np.array([[9.0, 0]]), [tight, wide]).machine[0] == "b"
 
 
 def test_a_section_of_few_clips_borrows_the_others_limit():
     few = section("a", [[0, 0]], [np.nan])
     many = section("b", [[100, 0]], np.linspace(0.1, 10, 100))
     x = np.array([[0, 9], [0, 11]])
-    near = nearest_known(x, [few, many], "euclidean")
+    near = nearest(x, [few, many])
     assert near.open_set.tolist() == [False, True]
-    alone = nearest_known(x[:1], [few], "euclidean")
-    assert alone.open_set.tolist() == [True]
+    # But none of another kind, whose distances mean something else.
+    near = nearest(x, [few, many], ["spectrum", "embedding"])
+    assert near.machine.tolist() == ["b", "b"] and near.open_set.all()
+    assert nearest(np.zeros((1, 2)), [few]).open_set.tolist() == [False]
 
 
 # --- fit ---
@@ -301,6 +322,9 @@ def test_domains_reach_the_back_end(pump):
     assert model.state()["bank_group"].tolist().count("target") == 2
     high = hum(CLIP_S, seed=2, hz=900.0)
     assert found.score(high, machine="saw").decision[0] == 0
+    # Machines that are remembered in two ways.
+    near = found.nearest([high, hum(CLIP_S, seed=2, hz=300.0)])
+    assert near.machine[0] == "saw"
     with pytest.raises(BundleError, match="1 domains for 2 recordings"):
         pump.fit(waves, machine="saw", domain=["source"])
 
