@@ -91,7 +91,7 @@ class KnownSection:
       false_alarms_per_day: That the threshold was asked for.
       hop_s: Seconds between scored clips that this is for.
       clips: Normal clips that the back-end was fitted on.
-      reference: Float32 `[r d]`, some of their embeddings.
+      reference: Float32 `[r d]`, some of these clips as `MachineModel.place` has them.
       apart: Float64 `[k]`, distances of normal clips to the nearest of these, itself
         left out; NaN where there is none.
       level: Float32 `[f]`, mean spectrum of its normal clips as the network sees them;
