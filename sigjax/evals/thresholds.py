@@ -35,6 +35,11 @@ class ThresholdError(ValueError):
     """Scores give no such threshold; says what would."""
 
 
+def plain(value: float) -> str:
+    """A number of three digits for people: 0.0123, 24, 2,060."""
+    return f"{float(f'{value:.3g}'):,.10g}"
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Threshold:
     """Where an alarm begins.
@@ -75,10 +80,10 @@ class Threshold:
     def describe(self, hop_s: float) -> str:
         """In words, for a report."""
         text = f"{self.method} threshold {self.value:.6g} from {self.clips:,} clips"
-        text += f": {self.per_day(hop_s):.3g} false alarms a day"
+        text += f": {plain(self.per_day(hop_s))} false alarms a day"
         if self.at_most is not None:
             most = self.at_most * clips_per_day(hop_s)
-            text += f" (with {100 * CONFIDENCE:.0f} % confidence at most {most:.3g})"
+            text += f" (with {100 * CONFIDENCE:.0f} % confidence at most {plain(most)})"
         text += f" at one clip per {hop_s:g} s"
         return f"{text}; {self.remark}" if self.remark else text
 

@@ -167,3 +167,16 @@ def test_real_ogg_files_can_be_read_from_anywhere(real_data):
     for start_s in np.arange(0, len(whole) / rate - 0.1, 0.6):
         part, _ = audio.read(path, start_s=start_s)
         np.testing.assert_array_equal(part, whole[round(start_s * rate) :])
+
+
+@pytest.mark.parametrize("channel", [0, 1, "mean"])
+def test_16_bits_are_the_floats_that_libsndfile_makes_of_them(tmp_path, channel):
+    rng = np.random.default_rng(0)
+    counts = rng.integers(-32768, 32768, (999, 2)).astype(np.int16)
+    counts[:2] = [[-32768, 32767], [0, -1]]
+    soundfile.write(tmp_path / "a.wav", counts, 16000, subtype="PCM_16")
+    floats, _ = soundfile.read(tmp_path / "a.wav", dtype="float32")
+    expected = floats.mean(axis=1) if channel == "mean" else floats[:, channel]
+    found, _ = audio.read(tmp_path / "a.wav", channel=channel)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)

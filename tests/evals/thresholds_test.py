@@ -227,3 +227,13 @@ def test_f1_ev_of_what_has_no_range():
     assert thresholds.f1_ev(label, score, bounded=True) == expected
     with pytest.raises(DetectionError, match="0 anomalous"):
         thresholds.f1_ev(np.zeros(3), np.arange(3.0))
+
+
+def test_numbers_for_people_have_no_exponent():
+    numbers = (0.01234, 24.0, 2059.6, 1.7e7)
+    assert [thresholds.plain(n) for n in numbers] == [
+        "0.0123",
+        "24",
+        "2,060",
+        "17,000,000",
+    ]
