@@ -227,6 +227,9 @@ def marks(found: Mapping[str, Any]) -> list[Panel]:
                 panels.append(_panel(f"{motor}: {says}", aim, own))
     for reading in READINGS:
         own = [row for row in found["environment"] if row["reading"] == reading]
+        # A mean over fewer classes does not compare.
+        most = max((row["splits"] for row in own), default=0)
+        own = [row for row in own if row["splits"] == most]
         if own:
             says = _READINGS[reading].replace(", ", ",\n")
             panels.append(_panel(f"ESC-10: {says}", 1.0, own))
