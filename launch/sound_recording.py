@@ -253,7 +253,9 @@ def _warnings(
     notes, doubts = [], []
     if (epath.Path(job.path).parent / "SIMULATED.txt").exists():
         notes.append("simulated recording")
-    if detector.simulated:
+    # Statistics of a spectrum are no network's.
+    heard = any(model.space != "spectrum" for model in detector.models.values())
+    if detector.simulated and heard:
         notes.append("network trained on simulated sound")
     if record["rate_hz"] < detector.rate_hz:
         doubts.append(
