@@ -209,11 +209,11 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def marks(found: Mapping[str, Any]) -> list[Panel]:
-    """Panels of the figure: the control of each motor, and both readings of ESC-10."""
+    """Panels of the figure: what is to be found above, what not to be flagged below."""
     panels = []
     contrasts = list(CONTRASTS)
-    for motor in MOTORS:
-        for contrast in contrasts[:2]:
+    for contrast, reading in zip(contrasts[:2], READINGS, strict=True):
+        for motor in MOTORS:
             own = [
                 row
                 for row in found["motors"]
@@ -225,7 +225,6 @@ def marks(found: Mapping[str, Any]) -> list[Panel]:
                 says = CONTRASTS[contrast].replace(" against ", "\nagainst ")
                 aim = 1.0 if contrast == contrasts[0] else 0.5
                 panels.append(_panel(f"{motor}: {says}", aim, own))
-    for reading in READINGS:
         own = [row for row in found["environment"] if row["reading"] == reading]
         # A mean over fewer classes does not compare.
         most = max((row["splits"] for row in own), default=0)

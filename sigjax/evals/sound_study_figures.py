@@ -9,6 +9,7 @@ from etils import epath
 
 from sigjax.train.writer import replace_file
 
+_COLUMNS = 3
 # Colour-blind safe (Okabe & Ito), and told apart by their marks as well.
 _LOOKS = {
     "trained": ("#0072b2", "o", "full"),
@@ -54,18 +55,21 @@ class Panel(NamedTuple):
 
 
 def draw(path: epath.PathLike, panels: Sequence[Panel]) -> None:
-    """Panels side by side; detectors have the same line in all.
+    """Panels in rows of three; detectors have the same line in all.
 
     Args:
       path: PNG to write.
       panels: One at least.
     """
     names = _merged([[mark.name for mark in panel.marks] for panel in panels])
-    wide, tall = 3.2 + 2.7 * len(panels), 2.2 + 0.27 * len(names)
+    rows, columns = -(-len(panels) // _COLUMNS), min(len(panels), _COLUMNS)
+    wide, tall = 3.0 + 2.7 * columns, 0.6 + (1.0 + 0.21 * len(names)) * rows
     figure = matplotlib.figure.Figure(figsize=(wide, tall), layout="constrained")
-    axes = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
-    for own, panel in zip(axes, panels, strict=True):
+    axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
+    for own, panel in zip(axes, panels, strict=False):
         _draw(own, panel, names)
+    for own in axes[len(panels) :]:
+        own.set_visible(False)
     axes[0].set_yticks([-i for i in range(len(names))], names)
     axes[0].set_ylim(-len(names) + 0.4, 0.6)
     for state, (colour, marker, fill) in _LOOKS.items():
