@@ -22,6 +22,7 @@ from sigjax.train.checkpoint import CheckpointError, load_params, save_params
 from sigjax.typing import PyTree
 
 _ARRAYS = "detector/arrays.npz"
+_PARTS = ("bundle.json", "files.json", "detector", "state", "params")
 
 
 def write(
@@ -36,25 +37,43 @@ def write(
       BundleError: It cannot be written.
     """
     path = epath.Path(path).expanduser()
-    variables = dict(variables)
+    part = path.parent / f"{path.name}.part"
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        # First, so that one that is replaced is no bundle while its parts change.
-        (path / "bundle.json").unlink(missing_ok=True)
-        save_params(path / "params", variables.pop("params"))
-        if (path / "state").exists():
-            (path / "state").rmtree()
-        if variables:
-            save_params(path / "state", variables)
-        (path / "detector").mkdir(exist_ok=True)
-        packed = io.BytesIO()
-        np.savez_compressed(packed, **arrays)  # pyright: ignore[reportArgumentType]
-        (path / _ARRAYS).write_bytes(packed.getvalue())
-        manifest.write(path)
-        # Last, so that a bundle with this file is whole.
-        (path / "bundle.json").write_text(json.dumps(dict(info), indent=1) + "\n")
+        if part.exists():
+            part.rmtree()
+        part.mkdir(parents=True)
+        _write(part, info, variables, arrays)
+        # Only now, so that what cannot be written costs nobody the bundle before it.
+        path.mkdir(exist_ok=True)
+        for name in _PARTS:
+            old = path / name
+            if old.exists():
+                old.rmtree() if old.is_dir() else old.unlink()
+        # The last one makes it a bundle.
+        for name in reversed(_PARTS):
+            if (part / name).exists():
+                (part / name).rename(path / name)
+        part.rmtree()
     except OSError as error:
         raise BundleError(f"cannot write the bundle {path}: {error}") from error
+
+
+def _write(
+    path: epath.Path,
+    info: Mapping[str, Any],
+    variables: Mapping[str, PyTree],
+    arrays: Mapping[str, np.ndarray],
+) -> None:
+    state = {name: value for name, value in variables.items() if name != "params"}
+    save_params(path / "params", variables["params"])
+    if state:
+        save_params(path / "state", state)
+    (path / "detector").mkdir()
+    packed = io.BytesIO()
+    np.savez_compressed(packed, **arrays)  # pyright: ignore[reportArgumentType]
+    (path / _ARRAYS).write_bytes(packed.getvalue())
+    manifest.write(path)
+    (path / "bundle.json").write_text(json.dumps(dict(info), indent=1) + "\n")
 
 
 def read(

@@ -456,6 +456,26 @@ def test_a_bundle_says_what_it_is(pump, tmp_path):
     assert machine["sections"][0]["threshold"]["method"] == "conformal"
 
 
+def test_a_bundle_that_cannot_be_written_leaves_the_one_before(
+    pump, tmp_path, monkeypatch
+):
+    pump.save(tmp_path / "b")
+    (tmp_path / "b" / "notes.txt").write_text("mine")
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "savez_compressed", full)
+        with pytest.raises(BundleError, match="cannot write the bundle.*No space"):
+            pump.save(tmp_path / "b")
+    assert sigjax.load(tmp_path / "b").machines == pump.machines
+    pump.save(tmp_path / "b")  # what was left of the attempt is no hindrance
+    assert sigjax.load(tmp_path / "b").machines == pump.machines
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b"]
+    assert (tmp_path / "b" / "notes.txt").read_text() == "mine"
+
+
 def test_branches_are_described_whole():
     """Their loss's head is rebuilt for the classes that it was trained on."""
     made = tiny_sounds.branches()
