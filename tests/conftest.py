@@ -17,7 +17,7 @@ def pytest_xdist_auto_num_workers(config):
 
 # Tests that start commands are few and long. Begun last, one worker would run them
 # while the others have nothing left.
-_LONG = ("tests/colabs_test.py", "tests/train/", "tests/launch/", "tests/parity/")
+_LONG = ("tests/train/", "tests/launch/", "tests/parity/")
 
 
 def pytest_collection_modifyitems(items):
