@@ -28,7 +28,7 @@ import scipy.stats
 from benchmarks import harness
 from configs import asd_autoencoder
 from launch.pretrain import pretrain
-from launch.sound_scoring import Part, score_part
+from launch.sounds.scoring import Part, score_part
 from launch.systems import runs_of
 from sigjax.evals import dcase
 

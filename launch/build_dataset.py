@@ -23,7 +23,8 @@ import numpy as np
 import tqdm
 from absl import app, flags, logging
 
-from launch import command, prepare_flags
+from launch import command
+from launch.wrist import prepare_flags
 from sigjax.data import labelled, splits
 from sigjax.data.datasets import builder, capture24, labelled_csv
 from sigjax.data.datasets.records import BuildSettings

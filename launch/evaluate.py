@@ -29,22 +29,18 @@ from typing import Any, cast
 from absl import app, flags
 from etils import epath
 
-from launch import (
-    asd_submission,
-    command,
-    conclusion,
-    finetune,
-    runtime,
-    sound_evaluation,
-    sound_scoring,
-)
-from launch.evaluate_pretraining import evaluate_pretraining
-from launch.evaluation import EvaluationError, evaluate
-from launch.har_wrist import HarWrist
-from launch.sound_autoencoder import SoundAutoencoder
-from launch.sound_sections import SoundSections
+from launch import command, finetune, runtime
+from launch.sounds import evaluation as sound_evaluation
+from launch.sounds import scoring as sound_scoring
+from launch.sounds import submission as asd_submission
+from launch.sounds.autoencoder import SoundAutoencoder
+from launch.sounds.sections import SoundSections
 from launch.systems import Run, command_of, runs_of
-from launch.wrist_mae import WristMae
+from launch.wrist import conclusion
+from launch.wrist.evaluate_pretraining import evaluate_pretraining
+from launch.wrist.evaluation import EvaluationError, evaluate
+from launch.wrist.har_wrist import HarWrist
+from launch.wrist.wrist_mae import WristMae
 from sigjax import export
 from sigjax.data.labelled import LabelledSet
 from sigjax.data.windows import LabelledWindows, WindowConfig

@@ -17,11 +17,12 @@ import sys
 from absl import app, flags
 from etils import epath
 
-from launch import command, runtime, sound_export
-from launch.sound_autoencoder import SoundAutoencoder
-from launch.sound_sections import SoundSections
+from launch import command, runtime
+from launch.sounds import export as sound_export
+from launch.sounds.autoencoder import SoundAutoencoder
+from launch.sounds.sections import SoundSections
 from launch.systems import load_run, runs_of
-from launch.wrist_mae import WristMae
+from launch.wrist.wrist_mae import WristMae
 from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.datasets.builder import DatasetError

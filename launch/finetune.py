@@ -15,9 +15,10 @@ import jax
 from absl import app, flags
 from etils import epath
 
-from launch import command, conclusion, encoders, frozen, pretrain, runtime
-from launch.har_wrist import HarWrist
+from launch import command, pretrain, runtime
 from launch.systems import build_one
+from launch.wrist import conclusion, encoders, frozen
+from launch.wrist.har_wrist import HarWrist
 from sigjax.config import ConfigError
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.har import HarData

@@ -22,15 +22,15 @@ from absl import app, flags
 from etils import epath
 
 from launch import command, runtime
-from launch.sound_windows import Found, read_windows
+from launch.sounds.windows import Found, read_windows
 from sigjax import bundles, export
 from sigjax.data import audio
 from sigjax.data.machine_sound.clips import ManifestError
 from sigjax.evals.anomaly.backend import BackendError
 from sigjax.evals.thresholds import ThresholdError, clips_per_day
-from sigjax.inference.alarm_thresholds import minutes_needed
 from sigjax.inference.base import BundleError
-from sigjax.inference.detector import SoundDetector
+from sigjax.inference.sounds.alarm_thresholds import minutes_needed
+from sigjax.inference.sounds.detector import SoundDetector
 from sigjax.train.checkpoint import CheckpointError
 
 EXPECTED_ERRORS = (

@@ -40,15 +40,12 @@ from typing import Any
 import jax
 from absl import app, flags
 
-from launch import (
-    command,
-    prepare_flags,
-    runtime,
-    sound_prediction,
-    sound_settings,
-    sound_stream,
-)
-from launch.prediction import Settings, predict_files, table
+from launch import command, runtime
+from launch.sounds import prediction as sound_prediction
+from launch.sounds import settings as sound_settings
+from launch.sounds import stream as sound_stream
+from launch.wrist import prepare_flags
+from launch.wrist.prediction import Settings, predict_files, table
 from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.wearable import calibration, names

@@ -60,7 +60,8 @@ import sys
 from absl import app, flags
 from etils import epath
 
-from launch import command, prepare_flags, progress
+from launch import command, progress
+from launch.wrist import prepare_flags
 from sigjax.data import formats
 from sigjax.data.wearable import batch, jobs, plan, pool, prepare
 

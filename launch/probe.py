@@ -21,10 +21,10 @@ from absl import app, flags
 from etils import epath
 
 from launch import command, pretrain, runtime
-from launch.encoders import Pretrained, load_encoder, random_encoder
-from launch.har_probe import HarProbe
 from launch.systems import build_one, load_run
-from launch.wrist_mae import WristMae
+from launch.wrist.encoders import Pretrained, load_encoder, random_encoder
+from launch.wrist.har_probe import HarProbe
+from launch.wrist.wrist_mae import WristMae
 from sigjax.config import ConfigError
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.har import HarData, open_har_data

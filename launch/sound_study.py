@@ -20,10 +20,10 @@ from absl import app, flags
 from etils import epath
 
 from launch import runtime
-from launch.sound_study_cells import Cell, Cells, Environment, Motors
-from launch.sound_study_data import StudyError
-from launch.sound_study_page import markdown, marks
-from launch.sound_study_tables import environment_rows, motor_rows
+from launch.sounds.study_cells import Cell, Cells, Environment, Motors
+from launch.sounds.study_data import StudyError
+from launch.sounds.study_page import markdown, marks
+from launch.sounds.study_tables import environment_rows, motor_rows
 from sigjax.data.audio import AudioError
 from sigjax.data.machine_sound.clips import ManifestError
 from sigjax.evals import sound_study_figures

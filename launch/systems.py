@@ -15,11 +15,11 @@ from etils import epath
 from sigjax.config import ConfigError, build
 
 if TYPE_CHECKING:
-    from launch.har_probe import HarProbe
-    from launch.har_wrist import HarWrist
-    from launch.sound_autoencoder import SoundAutoencoder
-    from launch.sound_sections import SoundSections
-    from launch.wrist_mae import WristMae
+    from launch.sounds.autoencoder import SoundAutoencoder
+    from launch.sounds.sections import SoundSections
+    from launch.wrist.har_probe import HarProbe
+    from launch.wrist.har_wrist import HarWrist
+    from launch.wrist.wrist_mae import WristMae
 
     System = WristMae | HarWrist | HarProbe | SoundSections | SoundAutoencoder
 
@@ -37,14 +37,14 @@ class Entry(NamedTuple):
 
 
 SYSTEMS: Mapping[str, Entry] = {
-    "wrist_mae": Entry("launch.wrist_mae", "WristMae", "launch.pretrain"),
-    "har_wrist": Entry("launch.har_wrist", "HarWrist", "launch.finetune"),
-    "har_probe": Entry("launch.har_probe", "HarProbe", "launch.probe"),
+    "wrist_mae": Entry("launch.wrist.wrist_mae", "WristMae", "launch.pretrain"),
+    "har_wrist": Entry("launch.wrist.har_wrist", "HarWrist", "launch.finetune"),
+    "har_probe": Entry("launch.wrist.har_probe", "HarProbe", "launch.probe"),
     "sound_sections": Entry(
-        "launch.sound_sections", "SoundSections", "launch.pretrain"
+        "launch.sounds.sections", "SoundSections", "launch.pretrain"
     ),
     "sound_autoencoder": Entry(
-        "launch.sound_autoencoder", "SoundAutoencoder", "launch.pretrain"
+        "launch.sounds.autoencoder", "SoundAutoencoder", "launch.pretrain"
     ),
 }
 

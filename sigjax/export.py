@@ -4,7 +4,7 @@ BUNDLE/params/       plain Orbax checkpoint, loadable with Orbax alone
 BUNDLE/state/        likewise, what a model has beside parameters (running statistics)
 BUNDLE/bundle.json   model, its config, preprocessing, signal, labels, versions, source
 
-A detector of machine sounds has more parts: see `sigjax.inference.sound_bundle`.
+A detector of machine sounds has more parts: see `sigjax.inference.sounds.bundle`.
 """
 
 import dataclasses
@@ -17,9 +17,9 @@ from etils import epath
 import sigjax
 from sigjax.inference.base import FORMAT, BundleError, SignalConfig
 from sigjax.inference.classifier import ClassifierModel
-from sigjax.inference.detector import SoundDetector
 from sigjax.inference.harnet import HarNetModel
 from sigjax.inference.mae import Embedding, MaeModel
+from sigjax.inference.sounds.detector import SoundDetector
 from sigjax.train.checkpoint import load_params, save_params
 
 __all__ = [

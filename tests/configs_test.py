@@ -7,8 +7,8 @@ import jax
 import ml_collections
 import pytest
 
-from launch.har_probe import HarProbe
 from launch.systems import build_system, parts_of
+from launch.wrist.har_probe import HarProbe
 from sigjax.config import ConfigError
 from sigjax.data.splits import person_split
 from sigjax.train import sharding

@@ -114,8 +114,8 @@ def _embeddings(plan, rows, folder, note: str, workdir: epath.Path) -> list[epat
 
 def _embedded(run: epath.Path, predictions) -> tuple[np.ndarray, np.ndarray]:
     """Which of a run's predicted label windows are drawn, and their embeddings."""
-    from launch.har_wrist import HarWrist
     from launch.systems import load_run
+    from launch.wrist.har_wrist import HarWrist
     from sigjax import export
     from sigjax.evals.embedding_figures import balanced_rows
     from sigjax.evals.windows import embed_rows

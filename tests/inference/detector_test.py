@@ -14,17 +14,17 @@ from sigjax.data.audio import AudioError
 from sigjax.data.machine_sound.segments import Segments
 from sigjax.evals.anomaly.per_section import PerSection
 from sigjax.evals.thresholds import conformal
-from sigjax.inference import sound_waves
 from sigjax.inference.base import BundleError
-from sigjax.inference.detector import SoundDetector
-from sigjax.inference.known_machines import (
+from sigjax.inference.sounds import waves as sound_waves
+from sigjax.inference.sounds.detector import SoundDetector
+from sigjax.inference.sounds.fit import blocks
+from sigjax.inference.sounds.known_machines import (
     KnownSection,
     MachineModel,
     distances_to,
     nearest_known,
 )
-from sigjax.inference.sound_fit import blocks
-from sigjax.inference.sound_network import SoundNetwork
+from sigjax.inference.sounds.network import SoundNetwork
 from sigjax.signal.mel import MelConfig, log_mel
 from tests.inference import tiny_sounds
 from tests.inference.tiny_sounds import CLIP_S, RATE_HZ, SAMPLES, hum

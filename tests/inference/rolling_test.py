@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sigjax.data.pcm_stream import CLIPPED, DAMAGED, Block
-from sigjax.inference.rolling import Rolling
+from sigjax.inference.sounds.rolling import Rolling
 
 RATE_HZ = 100
 NOTHING = Block(np.empty(0, np.float32), np.empty(0, np.uint8))

@@ -7,8 +7,8 @@ import pytest
 import scipy.signal
 
 from sigjax.evals.anomaly.registry import make
-from sigjax.inference import sound_map
 from sigjax.inference.base import BundleError
+from sigjax.inference.sounds import map as sound_map
 from sigjax.models.section_classifier import SectionOutput
 from sigjax.signal.stft import stft_magnitude
 from tests.inference import tiny_sounds

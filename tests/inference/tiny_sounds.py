@@ -5,9 +5,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from sigjax.inference.detector import SoundDetector
-from sigjax.inference.sound_fit import fit_section
-from sigjax.inference.sound_network import SoundNetwork
+from sigjax.inference.sounds.detector import SoundDetector
+from sigjax.inference.sounds.fit import fit_section
+from sigjax.inference.sounds.network import SoundNetwork
 from sigjax.models.frame_autoencoder import FrameAutoencoderConfig
 from sigjax.models.section_classifier import SectionClassifierConfig
 from sigjax.models.spectral_branches import SpectralBranchesConfig

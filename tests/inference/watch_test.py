@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from sigjax.inference.base import BundleError
-from sigjax.inference.known_machines import Nearest
-from sigjax.inference.rolling import Window
-from sigjax.inference.sound_scores import SoundScores
-from sigjax.inference.watch import Watch, resolve
+from sigjax.inference.sounds.known_machines import Nearest
+from sigjax.inference.sounds.rolling import Window
+from sigjax.inference.sounds.scores import SoundScores
+from sigjax.inference.sounds.watch import Watch, resolve
 
 THRESHOLD, MEDIAN = 10.0, 4.0
 

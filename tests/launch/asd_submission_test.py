@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from launch import asd_submission
+from launch.sounds import submission as asd_submission
 from sigjax.evals import submission
 from tests.evals import truths
 

@@ -14,8 +14,9 @@ from absl import app, flags
 from etils import epath
 
 from configs import har_wrist, mae_wrist
-from launch import evaluate, evaluate_pretraining, evaluation, finetune, runtime
+from launch import evaluate, finetune, runtime
 from launch.systems import build_system
+from launch.wrist import evaluate_pretraining, evaluation
 from sigjax import export
 from sigjax.evals.classification import read_predictions
 from sigjax.evals.predictions import PredictionsError

@@ -14,9 +14,9 @@ import pytest
 
 import sigjax
 from configs import har_wrist, mae_wrist
-from launch import encoders
 from launch.finetune import finetune
 from launch.pretrain import pretrain
+from launch.wrist import encoders
 from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.datasets.folders import DatasetError

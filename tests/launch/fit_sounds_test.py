@@ -8,11 +8,11 @@ import soundfile
 
 import sigjax
 from launch.fit_sounds import fit_sounds
-from launch.sound_windows import read_windows
+from launch.sounds.windows import read_windows
 from sigjax import bundles
 from sigjax.data.audio import AudioError
 from sigjax.inference.base import BundleError
-from sigjax.inference.detector import SoundDetector
+from sigjax.inference.sounds.detector import SoundDetector
 from tests.inference import tiny_sounds
 from tests.inference.tiny_sounds import CLIP_S, RATE_HZ, hum
 

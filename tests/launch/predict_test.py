@@ -14,8 +14,9 @@ import pytest
 from absl import app
 
 import sigjax
-from launch import predict, prediction
-from launch.prediction import open_bundle, predict_files, table
+from launch import predict
+from launch.wrist import prediction
+from launch.wrist.prediction import open_bundle, predict_files, table
 from sigjax import export
 from sigjax.data import synthetic
 from sigjax.data.formats import ReadOptions

@@ -11,11 +11,12 @@ from absl import flags
 from etils import epath
 from sklearn.metrics import roc_auc_score
 
-from launch import reproduce, sound_candidates
+from launch import reproduce
 from launch.reproduction import cells, papers, runner
 from launch.reproduction.sounds import data, scores, study, tables, work
 from launch.reproduction.sounds.cells import Given, make_plan
 from launch.reproduction.sounds.sheets import Candidate
+from launch.sounds import candidates as sound_candidates
 from sigjax.config import ConfigError
 from sigjax.data.machine_sound.clips import Clip
 from sigjax.evals.anomaly.per_section import Bank, PerSection

@@ -10,9 +10,10 @@ import pyarrow.parquet
 import pytest
 import soundfile
 
-from launch import predict, sound_settings
-from launch.sound_prediction import predict_files, table
-from launch.sound_settings import Settings
+from launch import predict
+from launch.sounds import settings as sound_settings
+from launch.sounds.prediction import predict_files, table
+from launch.sounds.settings import Settings
 from sigjax.inference.base import BundleError
 from tests.inference import tiny_sounds
 

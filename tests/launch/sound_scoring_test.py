@@ -5,10 +5,10 @@ import types
 import numpy as np
 import pytest
 
-from launch.sound_scoring import fit_candidate
+from launch.sounds.scoring import fit_candidate
 from sigjax.evals.anomaly.per_section import Bank, PerSection
 from sigjax.evals.sound_embedding import Embedded
-from sigjax.inference.alarm_thresholds import (
+from sigjax.inference.sounds.alarm_thresholds import (
     TRAINED_ON,
     alarm_threshold,
     clips_needed,

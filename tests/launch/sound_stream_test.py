@@ -12,13 +12,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from launch import sound_events, sound_settings, sound_stream
-from launch.sound_prediction import predict_files
-from launch.sound_settings import Settings
-from launch.sound_stream import Stream, listen
+from launch.sounds import events as sound_events
+from launch.sounds import settings as sound_settings
+from launch.sounds import stream as sound_stream
+from launch.sounds.prediction import predict_files
+from launch.sounds.settings import Settings
+from launch.sounds.stream import Stream, listen
 from sigjax.data.audio import AudioError
 from sigjax.inference.base import BundleError
-from sigjax.inference.watch import Row
+from sigjax.inference.sounds.watch import Row
 from tests.inference import tiny_sounds
 
 RATE_HZ = tiny_sounds.RATE_HZ

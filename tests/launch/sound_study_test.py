@@ -13,17 +13,15 @@ import PIL.Image
 import pytest
 from etils import epath
 
-from launch import (
-    sound_study,
-    sound_study_cells,
-    sound_study_detectors,
-    sound_study_networks,
-)
-from launch import sound_study_data as data
-from launch.sound_study_cells import Cells, healthy, motor_splits, plain_splits
-from launch.sound_study_networks import Recipe, Said, train
-from launch.sound_study_page import markdown, marks
-from launch.sound_study_tables import CONTRASTS, environment_rows, motor_rows
+from launch import sound_study
+from launch.sounds import study_cells as sound_study_cells
+from launch.sounds import study_data as data
+from launch.sounds import study_detectors as sound_study_detectors
+from launch.sounds import study_networks as sound_study_networks
+from launch.sounds.study_cells import Cells, healthy, motor_splits, plain_splits
+from launch.sounds.study_networks import Recipe, Said, train
+from launch.sounds.study_page import markdown, marks
+from launch.sounds.study_tables import CONTRASTS, environment_rows, motor_rows
 from sigjax import bundles
 from sigjax.data.machine_sound.segments import Segments, fitted
 from sigjax.evals import sound_study_figures

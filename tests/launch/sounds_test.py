@@ -11,10 +11,10 @@ import pytest
 import sigjax
 from configs import asd_autoencoder, asd_sections
 from launch import evaluate
-from launch.evaluation import EvaluationError
 from launch.export import export_sounds
 from launch.pretrain import pretrain
 from launch.systems import load_run, parts_of
+from launch.wrist.evaluation import EvaluationError
 from sigjax.config import ConfigError
 from sigjax.data.machine_sound.sounds import SoundSet
 from sigjax.evals import dcase, submission

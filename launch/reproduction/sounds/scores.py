@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from launch import sound_candidates
 from launch.reproduction.runner import Outcome
 from launch.reproduction.sounds.cells import Place, Plan
 from launch.reproduction.sounds.sheets import DEVELOPMENT, EVALUATION, Candidate
+from launch.sounds import candidates as sound_candidates
 from sigjax.data.machine_sound.names import UNKNOWN
 from sigjax.evals import dcase
 from sigjax.evals.anomaly import selection

@@ -5,10 +5,12 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from launch import pretrain, runtime, sound_candidates, sound_scoring
+from launch import pretrain, runtime
 from launch.reproduction.cells import Cell
 from launch.reproduction.working import in_cell
-from launch.sound_scoring import Part, Scored
+from launch.sounds import candidates as sound_candidates
+from launch.sounds import scoring as sound_scoring
+from launch.sounds.scoring import Part, Scored
 from launch.systems import build_system
 from sigjax.evals.anomaly.per_section import PerSection
 
@@ -63,8 +65,8 @@ class Work:
 def score_clips(part: Part) -> dict[str, dict[str, Scored]]:
     """Test clips by every candidate, without the thresholds that no table needs.
 
-    They are most of `launch.sound_scoring.score_part`'s time: for them each back-end is
-    fitted ten times more.
+    They are most of the time of `launch.sounds.scoring.score_part`: for them each
+    back-end is fitted ten times more.
 
     Returns:
       By machine and candidate.

@@ -10,9 +10,9 @@ from sigjax.evals.anomaly import distances
 from sigjax.evals.anomaly.fusion import part_of
 from sigjax.evals.anomaly.per_section import PerSection
 from sigjax.evals.thresholds import Threshold, ThresholdError, conformal
-from sigjax.inference.alarm_thresholds import TRAINED_ON, alarm_threshold
 from sigjax.inference.base import BundleError
-from sigjax.inference.sound_network import Embedded, SoundNetwork, Space
+from sigjax.inference.sounds.alarm_thresholds import TRAINED_ON, alarm_threshold
+from sigjax.inference.sounds.network import Embedded, SoundNetwork, Space
 
 # Share of a known machine's own clips that may be called unknown.
 OPEN_SET_RATE = 0.05

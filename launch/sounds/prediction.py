@@ -16,14 +16,14 @@ from typing import Any
 from etils import epath
 
 from launch import results as res
-from launch import sound_settings
-from launch.sound_recording import predict, windows_of
-from launch.sound_settings import Settings
+from launch.sounds import settings as sound_settings
+from launch.sounds.recording import predict, windows_of
+from launch.sounds.settings import Settings
 from sigjax.data import audio
 from sigjax.data.wearable import plan
 from sigjax.evals.sound_timeline_figures import clock, span
-from sigjax.inference.detector import SoundDetector
-from sigjax.inference.rolling import Window
+from sigjax.inference.sounds.detector import SoundDetector
+from sigjax.inference.sounds.rolling import Window
 
 _MOST_SHOWN, _MOST_HEARD = 20, 10
 _COLUMNS = (

@@ -13,7 +13,7 @@ from sigjax.train.loop import Trainer
 from sigjax.typing import PyTree
 
 if TYPE_CHECKING:
-    from launch.wrist_mae import WristMae
+    from launch.wrist.wrist_mae import WristMae
 
 _WINDOWS = 8  # The liveliest of these is drawn.
 

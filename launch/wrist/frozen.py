@@ -12,8 +12,9 @@ from etils import epath
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from tqdm import tqdm
 
-from launch import encoders, runtime
-from launch.har_wrist import HarWrist, width
+from launch import runtime
+from launch.wrist import encoders
+from launch.wrist.har_wrist import HarWrist, width
 from sigjax.config import ConfigError
 from sigjax.data.har import HarData
 from sigjax.data.tokens import Items, TokenData, TokenTable, TokenWindows

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from launch.sound_candidates import (
+from launch.sounds.candidates import (
     SIDE_OF,
     by_candidate,
     of_dcase,
@@ -16,7 +16,7 @@ from launch.sound_candidates import (
     sides_of,
     write_candidates,
 )
-from launch.sound_scoring import Part, Scored, score_part
+from launch.sounds.scoring import Part, Scored, score_part
 from sigjax.data.machine_sound.names import UNKNOWN
 from sigjax.evals import dcase, submission, thresholds
 from sigjax.evals.anomaly import selection

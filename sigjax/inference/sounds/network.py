@@ -17,7 +17,7 @@ import numpy as np
 from sigjax.config import ConfigError, build
 from sigjax.evals.anomaly.per_section import Bank
 from sigjax.inference.base import BundleError, SignalConfig
-from sigjax.inference.sound_waves import (
+from sigjax.inference.sounds.waves import (
     Waves,
     as_floats,
     checked,
@@ -163,7 +163,7 @@ class SoundNetwork:
         """What the network says of waves.
 
         Args:
-          waves: See `sigjax.inference.sound_waves.checked`.
+          waves: See `sigjax.inference.sounds.waves.checked`.
           also: `"residual"` keeps an autoencoder's residuals, 0.8 MB for each 10 s;
             `"spectrum"` takes the waves' own.
 

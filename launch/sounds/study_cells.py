@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from launch import sound_study_detectors as detectors
-from launch.sound_study_data import Recording, Sounds, environment, motors, normalised
-from launch.sound_study_networks import (
+from launch.sounds import study_detectors as detectors
+from launch.sounds.study_data import Recording, Sounds, environment, motors, normalised
+from launch.sounds.study_networks import (
     Recipe,
     Trained,
     run,

@@ -14,7 +14,7 @@ from sigjax.evals.sound_embedding import names_of
 from sigjax.train.writer import replace_file
 
 if TYPE_CHECKING:
-    from launch.sound_scoring import Scored
+    from launch.sounds.scoring import Scored
 
 SIDE_OF = {"dev": "development", "eval": "evaluation", "": "evaluation"}
 _COLUMNS = ("name", "machine", "section", "domain", "label", "side")
@@ -28,7 +28,7 @@ def by_candidate(
     A candidate that not all machines have is none.
 
     Args:
-      scored: By machine and candidate; see `launch.sound_scoring.score_part`.
+      scored: By machine and candidate; see `launch.sounds.scoring.score_part`.
       dataset: The set of the clips.
     """
     first = next(iter(scored.values()))

@@ -8,14 +8,18 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from launch.sound_autoencoder import SoundAutoencoder
-from launch.sound_sections import SoundSections
+from launch.sounds.autoencoder import SoundAutoencoder
+from launch.sounds.sections import SoundSections
 from sigjax.data.machine_sound.stream import SoundData
 from sigjax.evals import thresholds
 from sigjax.evals.anomaly.per_section import PerSection
 from sigjax.evals.anomaly.registry import configure, describe, make
 from sigjax.evals.sound_embedding import Embedded, embed
-from sigjax.inference.alarm_thresholds import TRAINED_ON, alarm_threshold, clips_needed
+from sigjax.inference.sounds.alarm_thresholds import (
+    TRAINED_ON,
+    alarm_threshold,
+    clips_needed,
+)
 from sigjax.train.checkpoint import latest_variables
 
 SoundSystem = SoundSections | SoundAutoencoder

@@ -17,9 +17,11 @@ import numpy as np
 from etils import epath
 
 from sigjax.evals.thresholds import Threshold
-from sigjax.inference import sound_bundle, sound_fit, sound_map
 from sigjax.inference.base import FORMAT, BundleError
-from sigjax.inference.known_machines import (
+from sigjax.inference.sounds import bundle as sound_bundle
+from sigjax.inference.sounds import fit as sound_fit
+from sigjax.inference.sounds import map as sound_map
+from sigjax.inference.sounds.known_machines import (
     KnownSection,
     MachineModel,
     Nearest,
@@ -29,10 +31,10 @@ from sigjax.inference.known_machines import (
     pack,
     unpack,
 )
-from sigjax.inference.sound_map import AnomalyMap
-from sigjax.inference.sound_network import Embedded, SoundNetwork
-from sigjax.inference.sound_scores import SoundScores, joined, unnamed
-from sigjax.inference.sound_waves import Waves
+from sigjax.inference.sounds.map import AnomalyMap
+from sigjax.inference.sounds.network import Embedded, SoundNetwork
+from sigjax.inference.sounds.scores import SoundScores, joined, unnamed
+from sigjax.inference.sounds.waves import Waves
 from sigjax.version import VERSION
 
 __all__ = [

@@ -9,8 +9,8 @@ import numpy as np
 from sigjax.evals import alarms
 from sigjax.evals.thresholds import ThresholdError
 from sigjax.inference.base import BundleError
-from sigjax.inference.detector import SoundDetector
-from sigjax.inference.rolling import Window
+from sigjax.inference.sounds.detector import SoundDetector
+from sigjax.inference.sounds.rolling import Window
 
 # Share of samples at full scale from which on a window is said to clip.
 _CLIPPED = 1e-3

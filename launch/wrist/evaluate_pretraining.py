@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from launch.mae_report import draw, title_of
-from launch.wrist_mae import WristMae
+from launch.wrist.mae_report import draw, title_of
+from launch.wrist.wrist_mae import WristMae
 from sigjax.train.checkpoint import latest_variables
 from sigjax.train.step import TrainState, make_evaluation_step
 from sigjax.train.writer import replace_file

@@ -20,14 +20,14 @@ import numpy as np
 from absl import flags
 from etils import epath
 
-from launch import sound_settings
-from launch.sound_events import Events, Tally
-from launch.sound_recording import schema, values
-from launch.sound_settings import Settings
+from launch.sounds import settings as sound_settings
+from launch.sounds.events import Events, Tally
+from launch.sounds.recording import schema, values
+from launch.sounds.settings import Settings
 from sigjax.data import pcm_stream
 from sigjax.data.background import Reader
-from sigjax.inference.detector import SoundDetector
-from sigjax.inference.rolling import Rolling, Window
+from sigjax.inference.sounds.detector import SoundDetector
+from sigjax.inference.sounds.rolling import Rolling, Window
 
 FLAGS = ("rate_hz", "encoding", "channels", "max_lag_s")
 _HOP_S = 1.0

@@ -7,7 +7,7 @@ from typing import Any
 import tqdm
 from etils import epath
 
-from launch import evaluation_table
+from launch.wrist import evaluation_table
 from sigjax.data.windows import LabelledWindows
 from sigjax.evals.classification import score, write_evaluation
 from sigjax.evals.embedding_figures import balanced_rows, projections

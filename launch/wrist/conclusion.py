@@ -10,9 +10,9 @@ from typing import Any
 
 from etils import epath
 
-from launch import encoders
-from launch.har_wrist import HarWrist
 from launch.systems import load_run
+from launch.wrist import encoders
+from launch.wrist.har_wrist import HarWrist
 from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.har import HarData

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from launch.sound_sections import ScoringConfig, open_sounds
+from launch.sounds.sections import ScoringConfig, open_sounds
 from sigjax.config import ConfigError
 from sigjax.data.machine_sound.stream import SoundData, SoundDataConfig
 from sigjax.models.frame_autoencoder import FrameAutoencoderConfig

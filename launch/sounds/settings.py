@@ -14,9 +14,9 @@ from sigjax import export
 from sigjax.data import audio
 from sigjax.evals.thresholds import ThresholdError
 from sigjax.inference.base import BundleError
-from sigjax.inference.detector import SoundDetector
-from sigjax.inference.rolling import Window
-from sigjax.inference.watch import Watch, resolve
+from sigjax.inference.sounds.detector import SoundDetector
+from sigjax.inference.sounds.rolling import Window
+from sigjax.inference.sounds.watch import Watch, resolve
 
 FLAGS = (
     "machine", "section", "domain", "channel", "hop_s", "window_s", "start_time",

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from launch.sound_study_cells import MOTORS, READINGS, Cell
-from launch.sound_study_data import Recording
+from launch.sounds.study_cells import MOTORS, READINGS, Cell
+from launch.sounds.study_data import Recording
 from sigjax.evals.detection_intervals import (
     Scored,
     bootstrap_mean,

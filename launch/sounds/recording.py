@@ -11,15 +11,15 @@ import pyarrow as pa
 from etils import epath
 
 from launch import results as res
-from launch import sound_settings
-from launch.sound_settings import Settings
+from launch.sounds import settings as sound_settings
+from launch.sounds.settings import Settings
 from sigjax.data import audio, pcm_stream
 from sigjax.data.wearable import jobs
 from sigjax.evals import sound_strip
 from sigjax.evals import sound_timeline_figures as figures
-from sigjax.inference.detector import SoundDetector
-from sigjax.inference.rolling import Rolling, Window
-from sigjax.inference.watch import Row, Watch
+from sigjax.inference.sounds.detector import SoundDetector
+from sigjax.inference.sounds.rolling import Rolling, Window
+from sigjax.inference.sounds.watch import Row, Watch
 
 _BLOCK_S = 10.0
 _BATCH = 16

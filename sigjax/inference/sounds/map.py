@@ -32,9 +32,9 @@ import numpy as np
 from sigjax.evals.anomaly.backend import Backend
 from sigjax.evals.anomaly.fusion import input_of
 from sigjax.inference.base import BundleError
-from sigjax.inference.known_machines import KnownSection, MachineModel
-from sigjax.inference.sound_network import N_FFT, SoundNetwork
-from sigjax.inference.sound_waves import as_floats, segment, segment_starts
+from sigjax.inference.sounds.known_machines import KnownSection, MachineModel
+from sigjax.inference.sounds.network import N_FFT, SoundNetwork
+from sigjax.inference.sounds.waves import as_floats, segment, segment_starts
 from sigjax.signal.mel import MelConfig, log_mel, mel_frequencies
 from sigjax.tasks.section_id import SectionIdentification
 

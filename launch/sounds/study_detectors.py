@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from launch.sound_study_data import Sounds
-from launch.sound_study_networks import Said, spectrograms
+from launch.sounds.study_data import Sounds
+from launch.sounds.study_networks import Said, spectrograms
 from sigjax.evals.anomaly.controls import UNTRAINED, untrained
 from sigjax.evals.anomaly.per_section import Bank, PerSection
 from sigjax.signal.mel import MelConfig

@@ -88,7 +88,7 @@ class WristMae:
 
     def report(self, trainer, task: MaskedModelling, workdir: epath.Path) -> None:
         """Writes the last evaluation and the picture, and says what to do next."""
-        from launch import mae_report  # with it comes matplotlib
+        from launch.wrist import mae_report
 
         mae_report.report(trainer, task, self, workdir)
 

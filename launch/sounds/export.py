@@ -7,14 +7,18 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from launch.sound_autoencoder import SoundAutoencoder
-from launch.sound_scoring import Fitted, Part, fit_part, trained
+from launch.sounds.autoencoder import SoundAutoencoder
+from launch.sounds.scoring import Fitted, Part, fit_part, trained
 from launch.systems import Run
 from sigjax.config import ConfigError
 from sigjax.evals.anomaly.registry import BACKENDS
-from sigjax.inference.detector import SoundDetector
-from sigjax.inference.known_machines import KnownSection, MachineModel, references
-from sigjax.inference.sound_network import SoundNetwork
+from sigjax.inference.sounds.detector import SoundDetector
+from sigjax.inference.sounds.known_machines import (
+    KnownSection,
+    MachineModel,
+    references,
+)
+from sigjax.inference.sounds.network import SoundNetwork
 
 # Clips of a section that references and mean spectra are made of.
 _MOST = 64

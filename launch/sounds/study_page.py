@@ -4,8 +4,8 @@ import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from launch.sound_study_cells import MOTORS, READINGS, SHIPPED
-from launch.sound_study_tables import CONTRASTS, LEVELS, Row
+from launch.sounds.study_cells import MOTORS, READINGS, SHIPPED
+from launch.sounds.study_tables import CONTRASTS, LEVELS, Row
 from sigjax.evals.sound_study_figures import Mark, Panel
 
 _METRICS = {"auc": "AUC", "pauc": "pAUC"}

@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 
 from sigjax.evals.sound_timeline_figures import clock
-from sigjax.inference.watch import Row
+from sigjax.inference.sounds.watch import Row
 
 
 @dataclasses.dataclass

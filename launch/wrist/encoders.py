@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from launch.har_wrist import EncoderConfig, HarWrist
 from launch.systems import load_run
-from launch.wrist_mae import WristMae
+from launch.wrist.har_wrist import EncoderConfig, HarWrist
+from launch.wrist.wrist_mae import WristMae
 from sigjax import export
 from sigjax.config import ConfigError, build
 from sigjax.data.store import Store, StoreError

@@ -9,11 +9,15 @@ import numpy as np
 from sigjax.evals.anomaly.controls import OneNumberConfig
 from sigjax.evals.anomaly.per_section import Bank, PerSection
 from sigjax.evals.anomaly.registry import backend_of, configure
-from sigjax.inference.alarm_thresholds import alarm_threshold, minutes_needed
 from sigjax.inference.base import BundleError
-from sigjax.inference.known_machines import KnownSection, MachineModel, references
-from sigjax.inference.sound_network import Embedded, SoundNetwork, Space
-from sigjax.inference.sound_waves import Waves, checked
+from sigjax.inference.sounds.alarm_thresholds import alarm_threshold, minutes_needed
+from sigjax.inference.sounds.known_machines import (
+    KnownSection,
+    MachineModel,
+    references,
+)
+from sigjax.inference.sounds.network import Embedded, SoundNetwork, Space
+from sigjax.inference.sounds.waves import Waves, checked
 
 # Parts of the sound that are scored by a back-end fitted on the rest, and from how many
 # recordings on none of them is divided.
@@ -46,7 +50,7 @@ def cut(waves: Waves, *, rate_hz: float, samples: int) -> Windows:
     one is not used, neither are clips whose samples are all alike.
 
     Raises:
-      sigjax.data.audio.AudioError: See `sigjax.inference.sound_waves.checked`.
+      sigjax.data.audio.AudioError: See `sigjax.inference.sounds.waves.checked`.
     """
     rows, _ = checked(waves, rate_hz=rate_hz, samples=samples)
     found: list[np.ndarray] = []

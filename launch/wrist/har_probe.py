@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from launch.har_wrist import EncoderConfig
+from launch.wrist.har_wrist import EncoderConfig
 from sigjax.data.har_config import HarDataConfig
 from sigjax.evals.probe import ProbeConfig
 from sigjax.tasks.classification import ClassificationConfig

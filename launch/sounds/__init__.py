@@ -1,0 +1,1 @@
+"""What commands do for machine sounds: systems, evaluation, prediction, the study."""

@@ -1,0 +1,1 @@
+"""What commands do for wrist accelerometry: systems, evaluation, prediction."""

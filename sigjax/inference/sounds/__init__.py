@@ -1,0 +1,1 @@
+"""A detector of anomalous machine sounds, out of its bundle."""
