@@ -17,6 +17,7 @@ from launch.sounds.candidates import (
     write_candidates,
 )
 from launch.sounds.scoring import Part, Scored, score_part
+from sigjax.data.machine_sound.clips import Clip
 from sigjax.data.machine_sound.names import UNKNOWN
 from sigjax.evals import dcase, submission, thresholds
 from sigjax.evals.anomaly import selection
@@ -190,6 +191,7 @@ def _results(
         hop_s=scoring.hop_s,
         attributes=[dict(dataset.clips[i].attributes) for i in indices],
         side=[side] * len(indices),
+        group=_recordings([dataset.clips[i] for i in indices]),
         facts={
             "data set": dataset.name,
             "fingerprint": dataset.fingerprint,
@@ -198,6 +200,12 @@ def _results(
         },
         simulated=simulated,
     )
+
+
+def _recordings(clips: Sequence[Clip]) -> list[str] | None:
+    """The file of each clip; None if every clip is one of its own."""
+    files = [clip.path for clip in clips]
+    return files if len(set(files)) < len(files) else None
 
 
 def _examples(results: SoundResults, dataset: Any) -> list[SoundExample]:
