@@ -93,8 +93,15 @@ def trained(part: Part) -> tuple[int, Any, Mapping[str, Any]]:
     return step, system.make_task(part.data), variables
 
 
-def score_part(part: Part) -> dict[str, dict[str, Scored]]:
+def score_part(
+    part: Part, *, with_thresholds: bool = True
+) -> dict[str, dict[str, Scored]]:
     """Fits every candidate on a part's training clips and scores its test clips.
+
+    Args:
+      part: Trained.
+      with_thresholds: They take most of the time: for them each back-end is fitted ten
+        times more.
 
     Returns:
       By machine and candidate.
@@ -110,11 +117,15 @@ def score_part(part: Part) -> dict[str, dict[str, Scored]]:
                 for side in ("train", "test")
             )
             for name, given in candidates.items():
-                fitted = fit_candidate(given, part, train)
-                score = fitted.detector.score(test.bank).score
-                pieces[name].append(
-                    Scored(fitted.detector, test.indices, score, fitted.thresholds)
-                )
+                if with_thresholds:
+                    fitted = fit_candidate(given, part, train)
+                    detector, limits = fitted.detector, fitted.thresholds
+                else:
+                    scope = part.system.scoring.scope
+                    detector, limits = PerSection(given, scope=scope), {}
+                    detector.fit(train.bank)
+                score = detector.score(test.bank).score
+                pieces[name].append(Scored(detector, test.indices, score, limits))
         found[machine] = {name: _joined(each) for name, each in pieces.items()}
     return found
 

@@ -341,7 +341,8 @@ def test_work_fills_in_paths_and_keeps_scores(tmp_path, monkeypatch):
 
     part = {}
 
-    def score_part(given):
+    def score_part(given, *, with_thresholds):
+        assert not with_thresholds  # no table shows them
         part["of"] = given
         clips = np.arange(4)
         return {"fan": {"knn": types.SimpleNamespace(indices=clips, score=clips / 8)}}
@@ -363,7 +364,7 @@ def test_work_fills_in_paths_and_keeps_scores(tmp_path, monkeypatch):
     opened = types.SimpleNamespace(dataset=dataset)
     kind = type(evaluation.check())
     monkeypatch.setattr(work.pretrain, "pretrain", pretrained)
-    monkeypatch.setattr(work, "score_clips", score_part)
+    monkeypatch.setattr(work.sound_scoring, "score_part", score_part)
     monkeypatch.setattr(kind, "open_data", lambda self, folder: opened)
     found = does(general, root / "cells" / general.key)
     assert {"git", "versions", "devices"} <= set(found)
@@ -412,7 +413,7 @@ def test_clips_are_scored_by_back_ends_that_are_fitted_once(apart, monkeypatch):
     monkeypatch.setattr(patched, "trained", lambda part: (0, None, None))
     monkeypatch.setattr(patched, "section_groups", lambda *given: groups)
     monkeypatch.setattr(patched, "embed_side", embedded)
-    found = work.score_clips(part)["fan"]
+    found = patched.score_part(part, with_thresholds=False)["fan"]
     assert list(found) == ["mahalanobis", "knn"]
     whole = {"machine": "fan", "section": list(sections)}
     train, test = (

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import numpy as np
 from etils import epath
 
 from launch import pretrain, runtime
@@ -10,9 +9,8 @@ from launch.reproduction.cells import Cell
 from launch.reproduction.working import in_cell
 from launch.sounds import candidates as sound_candidates
 from launch.sounds import scoring as sound_scoring
-from launch.sounds.scoring import Part, Scored
+from launch.sounds.scoring import Part
 from launch.systems import build_system
-from sigjax.evals.anomaly.per_section import PerSection
 
 SCORES = "candidates.csv"
 
@@ -55,45 +53,10 @@ class Work:
         run = self._run_of(cell.parent)
         system: Any = build_system(self.resolved(cell))
         data = system.open_data(run)
-        scored = score_clips(Part(system=system, data=data, workdir=run))
+        scored = sound_scoring.score_part(
+            Part(system=system, data=data, workdir=run), with_thresholds=False
+        )
         clips = sound_candidates.by_candidate(scored, data.dataset)
         sides = sound_candidates.sides_of(scored, data.dataset)
         sound_candidates.write_candidates(folder / SCORES, clips, sides)
         return {"scores": SCORES, "candidates": list(clips), "clips": len(sides)}
-
-
-def score_clips(part: Part) -> dict[str, dict[str, Scored]]:
-    """Test clips by every candidate, without the thresholds that no table needs.
-
-    They are most of the time of `launch.sounds.scoring.score_part`: for them each
-    back-end is fitted ten times more.
-
-    Returns:
-      By machine and candidate.
-    """
-    _, task, variables = sound_scoring.trained(part)
-    candidates = part.candidates()
-    found: dict[str, dict[str, Scored]] = {}
-    for machine in part.machines:
-        pieces: dict[str, list[Scored]] = {name: [] for name in candidates}
-        for group in sound_scoring.section_groups(part, machine, candidates.values()):
-            train, test = (
-                sound_scoring.embed_side(
-                    part, task, variables, candidates.values(), side, group
-                )
-                for side in ("train", "test")
-            )
-            for name, given in candidates.items():
-                detector = PerSection(given, scope=part.system.scoring.scope)
-                score = detector.fit(train.bank).score(test.bank).score
-                pieces[name].append(Scored(detector, test.indices, score, {}))
-        found[machine] = {
-            name: Scored(
-                each[0].detector,
-                np.concatenate([piece.indices for piece in each]),
-                np.concatenate([piece.score for piece in each]),
-                {},
-            )
-            for name, each in pieces.items()
-        }
-    return found
