@@ -27,7 +27,7 @@ from sigjax import bundles, export
 from sigjax.data import audio
 from sigjax.data.machine_sound.clips import ManifestError
 from sigjax.evals.anomaly.backend import BackendError
-from sigjax.evals.thresholds import ThresholdError, clips_per_day
+from sigjax.evals.thresholds import ThresholdError, clips_per_day, plain
 from sigjax.inference.base import BundleError
 from sigjax.inference.sounds.alarm_thresholds import minutes_needed
 from sigjax.inference.sounds.detector import SoundDetector
@@ -171,10 +171,10 @@ def _promise(detector: SoundDetector, machine: str, section: str) -> list[str]:
     threshold, hop_s = detector.thresholds[key], detector.hop_s[key]
     have = threshold.clips * detector.clip_s / 60
     promised = threshold.per_day(hop_s)
-    line = f"  threshold {threshold.value:.6g}: {promised:.3g} false alarms a day"
+    line = f"  threshold {threshold.value:.6g}: {plain(promised)} false alarms a day"
     if threshold.at_most is not None:
         most = threshold.at_most * clips_per_day(hop_s)
-        line += f" (with 95 % confidence at most {most:.3g})"
+        line += f" (with 95 % confidence at most {plain(most)})"
     lines = [f"{line} at one window per {hop_s:g} s"]
     if threshold.remark:
         lines.append(f"  warning: {threshold.remark}")

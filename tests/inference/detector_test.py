@@ -280,7 +280,7 @@ def test_too_little_sound_promises_what_it_can(pump):
     assert threshold.clips == 9 and threshold.false_alarm_rate == pytest.approx(0.1)
     assert threshold.value == found.held_out("saw", "00").max()
     assert f"need {day - 1:,.0f} normal clips (1,440 minutes)" in threshold.remark
-    assert "these 9 promise 1.73e+04" in threshold.remark
+    assert "these 9 promise 17,300" in threshold.remark
     # Enough for this rate, and no remark.
     enough = pump.fit(wave, machine="saw", false_alarms_per_day=0.2 * day)
     assert enough.thresholds["saw", "00"].remark == ""

@@ -65,7 +65,7 @@ def alarm_threshold(
         said.insert(
             0,
             f"{false_alarms_per_day:g} false alarms a day need {needed:,} normal clips"
-            f"{length}; these {clips} promise {per_day:.3g}",
+            f"{length}; these {clips} promise {thresholds.plain(per_day)}",
         )
     found = thresholds.conformal(score, rate)
     return dataclasses.replace(found, remark="; ".join(said))

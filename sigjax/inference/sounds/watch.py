@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sigjax.evals import alarms
-from sigjax.evals.thresholds import ThresholdError
+from sigjax.evals.thresholds import ThresholdError, plain
 from sigjax.inference.base import BundleError
 from sigjax.inference.sounds.detector import SoundDetector
 from sigjax.inference.sounds.rolling import Window
@@ -116,9 +116,7 @@ class Watch:
                 rows.append(self._with_alarm(*said[i]))
             elif window.damaged:
                 share = 100 * window.damaged
-                why = (
-                    f"damaged: {share:.2g} % of the samples are no numbers (not scored)"
-                )
+                why = f"damaged: {plain(share)} % of the samples are no numbers (not scored)"
                 rows.append(self.skip(window, why))
             else:
                 why = "silent: every sample is the same (not scored)"
@@ -189,7 +187,7 @@ def _remark(said: str, window: Window) -> str:
     """The detector's remark, and that the window clips if it does not say so."""
     if window.clipped <= _CLIPPED or "clip" in said:
         return said
-    own = f"clipped: {100 * window.clipped:.2g} % of the samples are at full scale"
+    own = f"clipped: {plain(100 * window.clipped)} % of the samples are at full scale"
     return f"{said}; {own}" if said else own
 
 
