@@ -115,8 +115,8 @@ class Watch:
             if i in said:
                 rows.append(self._with_alarm(*said[i]))
             elif window.damaged:
-                share = 100 * window.damaged
-                why = f"damaged: {plain(share)} % of the samples are no numbers (not scored)"
+                share = plain(100 * window.damaged)
+                why = f"damaged: {share} % of the samples are no numbers (not scored)"
                 rows.append(self.skip(window, why))
             else:
                 why = "silent: every sample is the same (not scored)"
