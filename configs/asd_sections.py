@@ -4,7 +4,8 @@ r"""Anomalous sound detection by a classifier of machines' sections, DCASE 2021 
 classifier of all machines' sections, then one for each machine that starts from it;
 128 log-mel bands of 10-s clips, Adam at 1e-3, batches of 64, 50 epochs each.
 
-  python -m launch.build_sounds --input=dcase2021 --truth=dcase2021/truth --output=sets
+  python -m launch.build_sounds --input=dcase2021 --truth=dcase2021/truth \
+      --output=sets --name=dcase2021
   for HZ in 0 1000 2000; do
     python -m launch.pretrain --config=configs/asd_sections.py \
         --workdir=runs/asd_general_$HZ --config.data.dataset=sets/dcase2021 \
