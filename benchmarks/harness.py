@@ -18,6 +18,10 @@ from typing import Any
 
 import numpy as np
 
+# Threads of BLAS and OpenMP wait busily for tens of milliseconds after their work: a
+# turn that began at once would share its cores with the other side's.
+_REST_S = 0.3
+
 # Does the work once. May return how many seconds of it count, where setting up
 # should not; otherwise the whole call is timed.
 Side = Callable[[], float | None]
@@ -58,6 +62,7 @@ def measure(
     sides = {"ours": case.ours, "peer": case.peer}
     for repeat in range(warmup + repeats):
         for side in sorted(sides, reverse=repeat % 2 == 1):
+            time.sleep(_REST_S)
             spent = _seconds(sides[side])
             if repeat >= warmup:
                 seconds[side].append(spent)

@@ -7,11 +7,24 @@ import pytest
 from benchmarks import harness
 
 
+@pytest.fixture(autouse=True)
+def rests(monkeypatch):
+    """Seconds slept before turns, without sleeping."""
+    slept = []
+    monkeypatch.setattr(harness.time, "sleep", slept.append)
+    return slept
+
+
 def case(name, ours_s, peer_s, **changes):
     fields = dict(name="demo", case=name, unit="s")
     return harness.Case(
         ours=lambda: ours_s, peer=lambda: peer_s, **{**fields, **changes}
     )
+
+
+def test_every_turn_begins_on_an_idle_machine(rests):
+    harness.measure(case("time", 2.0, 3.0), device="cpu", repeats=2, warmup=1)
+    assert len(rests) == 6 and min(rests) >= 0.2
 
 
 def test_ratio_above_one_means_ours_is_better():
