@@ -17,6 +17,7 @@ from absl import app, flags
 from etils import epath
 
 from launch import command
+from launch.pages import into_page
 from sigjax.evals import loss_study_figures
 from sigjax.evals.loss_study_figures import Mark
 from sigjax.train.writer import replace_file
@@ -30,7 +31,6 @@ SHEETS = {
 }
 METRICS = ("balanced_accuracy", "kappa", "macro_f1")
 LOSSES = ("lmm", "lmm_baseline", "mse", "mse_baseline")
-MARK = "<!-- tables -->"
 # Where two losses are compared: sheet, what changed, and the rows' names there.
 CONDITIONS = (
     ("losses", "E4 + training people", "LMM", "MSE"),
@@ -178,18 +178,6 @@ def _difference(entry: Mapping[str, Any]) -> str:
 
 def _table_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def into_page(page: str, tables: str) -> str:
-    """A page with what stands between its two marks replaced.
-
-    Raises:
-      ValueError: It has not two marks.
-    """
-    parts = page.split(MARK)
-    if len(parts) != 3:
-        raise ValueError(f"the page must have two lines {MARK}, not {len(parts) - 1}")
-    return f"{parts[0]}{MARK}\n\n{tables}\n{MARK}{parts[2]}"
 
 
 def define_flags() -> None:

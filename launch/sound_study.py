@@ -20,6 +20,7 @@ from absl import app, flags
 from etils import epath
 
 from launch import runtime
+from launch.pages import into_page
 from launch.sounds.study_cells import Cell, Cells, Environment, Motors
 from launch.sounds.study_data import StudyError
 from launch.sounds.study_page import markdown, marks
@@ -29,7 +30,6 @@ from sigjax.data.machine_sound.clips import ManifestError
 from sigjax.evals import sound_study_figures
 from sigjax.train.writer import prepare_workdir, replace_file
 
-MARK = "<!-- tables -->"
 PARTS = ("bldc", "motors", "esc10")
 _say = functools.partial(print, flush=True)
 
@@ -92,18 +92,6 @@ def as_text(found: Mapping[str, Any]) -> str:
         lines = [json.dumps(row, allow_nan=False, ensure_ascii=False) for row in rows]
         parts.append(f'"{name}": [\n' + ",\n".join(lines) + "\n]")
     return "{\n" + ",\n".join(parts) + "\n}\n"
-
-
-def into_page(page: str, tables: str) -> str:
-    """A page with what stands between its two marks replaced.
-
-    Raises:
-      ValueError: It has not two marks.
-    """
-    parts = page.split(MARK)
-    if len(parts) != 3:
-        raise ValueError(f"the page must have two lines {MARK}, not {len(parts) - 1}")
-    return f"{parts[0]}{MARK}\n\n{tables}\n{MARK}{parts[2]}"
 
 
 def define_flags() -> None:

@@ -6,7 +6,7 @@ import pytest
 from etils import epath
 
 from configs.papers import p000_real
-from launch import loss_study
+from launch import loss_study, pages
 from sigjax.evals import loss_study_figures
 
 
@@ -76,9 +76,9 @@ def test_the_figure_is_written(workdir, tmp_path):
 
 
 def test_tables_are_put_between_the_marks_of_a_page():
-    page = f"above\n{loss_study.MARK}\nold\n{loss_study.MARK}\nbelow\n"
+    page = f"above\n{pages.MARK}\nold\n{pages.MARK}\nbelow\n"
     found = loss_study.into_page(page, "new")
-    assert found == f"above\n{loss_study.MARK}\n\nnew\n{loss_study.MARK}\nbelow\n"
+    assert found == f"above\n{pages.MARK}\n\nnew\n{pages.MARK}\nbelow\n"
     assert loss_study.into_page(found, "new") == found
     with pytest.raises(ValueError, match="two lines"):
         loss_study.into_page("no marks", "new")

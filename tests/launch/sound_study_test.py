@@ -13,7 +13,7 @@ import PIL.Image
 import pytest
 from etils import epath
 
-from launch import sound_study
+from launch import pages, sound_study
 from launch.sounds import study_cells as sound_study_cells
 from launch.sounds import study_data as data
 from launch.sounds import study_detectors as sound_study_detectors
@@ -312,9 +312,9 @@ def test_what_is_not_there_is_said(tmp_path):
         data.environment(tmp_path)
     with pytest.raises(ValueError, match="two lines"):
         sound_study.into_page("no marks", "x")
-    page = f"a\n{sound_study.MARK}\nold\n{sound_study.MARK}\nb"
+    page = f"a\n{pages.MARK}\nold\n{pages.MARK}\nb"
     assert sound_study.into_page(page, "new") == (
-        f"a\n{sound_study.MARK}\n\nnew\n{sound_study.MARK}\nb"
+        f"a\n{pages.MARK}\n\nnew\n{pages.MARK}\nb"
     )
 
 
