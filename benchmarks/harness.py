@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from launch import memory
+
 # Threads of BLAS and OpenMP wait busily for tens of milliseconds after their work: a
 # turn that began at once would share its cores with the other side's.
 _REST_S = 0.3
@@ -118,7 +120,12 @@ def run(
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Command line that all benchmarks share: `--out`, `--repeats`."""
+    """Command line that all benchmarks share: `--out`, `--repeats`.
+
+    The process keeps freed memory from here on, as the commands of `launch` do; whoever
+    is measured in it has the same.
+    """
+    memory.keep_freed()
     flags = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,0 +1,47 @@
+"""What a process keeps of freed memory."""
+
+import os
+import platform
+import subprocess
+import sys
+
+# Fresh pages of a 64-MB array that was freed and is asked for again.
+_PROGRAM = """
+import resource, sys
+import numpy as np
+from launch import memory
+
+def fill():
+    np.ones(8 << 20)
+
+done = memory.keep_freed()
+fill()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+fill()
+print(done, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def _run(**variables):
+    asked = {k: v for k, v in os.environ.items() if "MALLOC" not in k}
+    asked.pop("GLIBC_TUNABLES", None)
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM],
+        env={**asked, "PYTHONPATH": os.getcwd(), **variables},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    kept, pages = done.stdout.split()
+    return kept == "True", int(pages)
+
+
+def test_an_array_of_the_same_size_needs_no_fresh_pages():
+    kept, pages = _run()
+    assert kept == (platform.libc_ver()[0] == "glibc")
+    assert pages < 100 or not kept
+
+
+def test_the_users_own_settings_stay_in_force():
+    kept, _ = _run(MALLOC_MMAP_THRESHOLD_="33554432")
+    assert not kept
