@@ -1,10 +1,11 @@
 r"""Other people's weights as an inference bundle; needs no torch, executes nothing.
 
 python -m launch.convert --from=mtl_best.mdl --system=harnet10 --output=bundles/harnet10
+python -m launch.convert --from=SNAPSHOT --system=ast --output=bundles/ast
 
 Reads PyTorch checkpoints (.pt, .pth, .mdl, .bin; also those of torch before 1.6) and
-safetensors files. What is written is what `sigjax.load` and `encoder.weights` of
-`launch.finetune` take.
+safetensors files, or the folder of a snapshot that holds one. What is written is what
+`sigjax.load` and `encoder.weights` of `launch.finetune` take.
 
 Systems:
   harnet10   the public network of Yuan et al. 2024, 10 s of wrist data at 30 Hz. Its
@@ -17,7 +18,7 @@ import dataclasses
 import hashlib
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import jax
 from absl import app, flags
@@ -25,34 +26,116 @@ from etils import epath
 
 from launch import command, runtime
 from sigjax import export
-from sigjax.convert.harnet import HarNetWeights, convert_harnet
+from sigjax.convert.audio import AudioWeights, weights_file
+from sigjax.convert.harnet import convert_harnet
 from sigjax.convert.torch_files import WeightsError, read_state_dict
+
+
+class Converted(NamedTuple):
+    """A network out of other people's file.
+
+    Attributes:
+      config: Its architecture.
+      params: Float32 parameters, nested.
+      signal: What it takes in.
+      preprocessing: How its training data were prepared, as far as that is published.
+      state: Its other collections.
+      labels: Class names in output order, or None.
+      extra: What else its bundle says.
+      ignored: Names of arrays that were left out.
+      notes: What was changed on the way.
+    """
+
+    config: Any
+    params: Any
+    signal: export.SignalConfig
+    preprocessing: Mapping[str, Any]
+    state: Mapping[str, Any] = {}
+    labels: tuple[str, ...] | None = None
+    extra: Mapping[str, Any] = {}
+    ignored: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Read(Protocol):
+    """Reads a file, or a snapshot's folder."""
+
+    def __call__(
+        self, path: epath.Path, *, frames: int | None, bands: int | None
+    ) -> Converted:
+        """`frames` and `bands` as the command's flags."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class System:
-    """A network whose published weights we read.
+    """A network whose published weights we read; its bundle's model has its name.
 
     Attributes:
-      convert: State dict to config, `params`, `batch_stats` and what was ignored.
-      signal: What it takes in.
-      preprocessing: How its training data were prepared, as far as that is published.
+      read: Makes it of a file.
       licence: Of the weights.
     """
 
-    convert: Callable[[Mapping[str, Any]], HarNetWeights]
-    signal: export.SignalConfig
-    preprocessing: Mapping[str, Any]
+    read: Read
     licence: str
 
 
-SYSTEMS: Mapping[str, System] = {
-    "harnet10": System(
-        convert=convert_harnet,
+def _harnet10(path: epath.Path, *, frames: int | None, bands: int | None) -> Converted:
+    if frames is not None or bands is not None:
+        raise WeightsError("frames and bands are of spectrograms: harnet10 takes none")
+    weights = convert_harnet(read_state_dict(weights_file(path)))
+    return Converted(
+        config=weights.config,
+        params=weights.params,
         signal=export.SignalConfig(
             rate_hz=30.0, channels=3, units="g", window_s=10.0, patch_s=10.0
         ),
         preprocessing={"rate_hz": 30.0, "interpolation": "linear"},
+        state={"batch_stats": weights.batch_stats},
+        ignored=weights.ignored,
+    )
+
+
+def audio(read: Callable[..., AudioWeights]) -> Read:
+    """How a converter of an audio network takes part.
+
+    Args:
+      read: `read(path, frames=..., bands=...)`, where None keeps the checkpoint's own
+        size, or the usual one for a network of images.
+    """
+
+    def converted(
+        path: epath.Path, *, frames: int | None, bands: int | None
+    ) -> Converted:
+        weights = read(path, frames=frames, bands=bands)
+        fbank = weights.preprocessing["fbank"]
+        params = {"backbone": weights.params}
+        if weights.head is not None:
+            params["head"] = weights.head
+        return Converted(
+            config=weights.config,
+            params=params,
+            signal=export.SignalConfig(
+                rate_hz=fbank["rate_hz"],
+                channels=1,
+                units="full scale",
+                window_s=weights.preprocessing["frames"] * fbank["shift_ms"] / 1000,
+                patch_s=fbank["shift_ms"] / 1000,
+                normalisation="fbank",
+            ),
+            preprocessing=weights.preprocessing,
+            labels=weights.labels,
+            extra={"head_eps": weights.head_eps},
+            ignored=weights.ignored,
+            notes=weights.notes,
+        )
+
+    return converted
+
+
+SYSTEMS: Mapping[str, System] = {
+    "harnet10": System(
+        read=_harnet10,
         licence=(
             "the weights are the University of Oxford's, for academic use only: see"
             " github.com/OxWearables/ssl-wearables; sigjax does not distribute them"
@@ -62,9 +145,21 @@ SYSTEMS: Mapping[str, System] = {
 
 
 def convert(
-    source: epath.PathLike, system: str, output: epath.PathLike
-) -> HarNetWeights:
+    source: epath.PathLike,
+    system: str,
+    output: epath.PathLike,
+    *,
+    frames: int | None = None,
+    bands: int | None = None,
+) -> Converted:
     """Writes the bundle of a published network; returns what was read.
+
+    Args:
+      source: The file, or the folder of a snapshot.
+      system: A key of `SYSTEMS`.
+      output: Where the bundle is to be.
+      frames: Of the spectrograms that an audio network is to take; its own if None.
+      bands: Likewise.
 
     Raises:
       sigjax.convert.torch_files.WeightsError: The file cannot be read, or is of
@@ -73,28 +168,32 @@ def convert(
     """
     source, chosen = epath.Path(source), SYSTEMS[system]
     try:
-        weights = chosen.convert(read_state_dict(source))
+        found = chosen.read(source, frames=frames, bands=bands)
     except WeightsError as error:
         text = str(error)
         named = text if text.startswith(str(source)) else f"{source}: {text}"
         raise WeightsError(named) from None
+    file = weights_file(source)
     export.save(
         output,
         model=system,
-        params=weights.params,
-        state={"batch_stats": weights.batch_stats},
-        model_config=weights.config,
-        signal=chosen.signal,
-        preprocessing=chosen.preprocessing,
+        params=found.params,
+        state=found.state,
+        model_config=found.config,
+        signal=found.signal,
+        preprocessing=found.preprocessing,
+        labels=found.labels,
+        extra=found.extra,
         source_run={
-            "file": source.name,
-            "sha256": _sha256(source),
+            "file": file.name,
+            "sha256": _sha256(file),
             "system": system,
             "licence": chosen.licence,
-            "ignored": list(weights.ignored),
+            "ignored": list(found.ignored),
+            "notes": list(found.notes),
         },
     )
-    return weights
+    return found
 
 
 def _sha256(path: epath.Path) -> str:
@@ -105,21 +204,23 @@ def _sha256(path: epath.Path) -> str:
     return digest.hexdigest()
 
 
-def report(weights: HarNetWeights) -> str:
+def report(found: Converted) -> str:
     """What was converted and what was left out, for people."""
-    count = sum(leaf.size for leaf in jax.tree.leaves(weights.params))
-    lines = [f"{count:,} parameters"]
-    if weights.ignored:
-        names = ", ".join(weights.ignored)
-        lines.append(f"ignored {len(weights.ignored)} arrays of heads: {names}")
+    count = sum(leaf.size for leaf in jax.tree.leaves(found.params))
+    lines = [f"{count:,} parameters", *found.notes]
+    if found.ignored:
+        names = ", ".join(found.ignored)
+        lines.append(f"ignored {len(found.ignored)} arrays of heads: {names}")
     return "\n".join(lines)
 
 
 def define_flags() -> None:
     """The command's flags; not on import, where other commands' may be defined."""
-    flags.DEFINE_string("from", None, "Checkpoint or safetensors file.")
+    flags.DEFINE_string("from", None, "Checkpoint, safetensors file or snapshot.")
     flags.DEFINE_enum("system", None, list(SYSTEMS), "Whose network it is.")
     flags.DEFINE_string("output", None, "Folder of the bundle; replaced if it is one.")
+    flags.DEFINE_integer("frames", None, "Of an audio network's spectrograms.")
+    flags.DEFINE_integer("bands", None, "Likewise.")
     flags.mark_flags_as_required(["from", "system", "output"])
 
 
@@ -130,8 +231,14 @@ def main(argv: list[str]) -> None:
     given = flags.FLAGS
     source = str(given["from"].value)  # "from" is a keyword of Python
     try:
-        weights = convert(source, given.system, given.output)
-        print(report(weights))
+        found = convert(
+            source,
+            given.system,
+            given.output,
+            frames=given.frames,
+            bands=given.bands,
+        )
+        print(report(found))
         print(f"{source} -> {given.output}")
         print(f"licence: {SYSTEMS[given.system].licence}")
         print(export.load(given.output))
