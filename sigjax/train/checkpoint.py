@@ -11,7 +11,7 @@ import errno
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -21,7 +21,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from jax.experimental import multihost_utils
 
-from sigjax.train import manifest
+from sigjax.train import averaging, manifest, nested
 from sigjax.typing import PyTree
 
 log = logging.getLogger("sigjax")
@@ -283,29 +283,56 @@ def load_params(path: epath.PathLike, item: str | None = None) -> PyTree:
     Raises:
       CheckpointError: If there is no readable checkpoint.
     """
+    found = _load_entry(path, () if item is None else (item,))
+    assert found is not None
+    return found
+
+
+def _load_entry(path: epath.PathLike, keys: Sequence[str], below: str = "") -> PyTree:
+    """The arrays under `keys` of a checkpoint's tree.
+
+    Args:
+      path: A directory that Orbax wrote.
+      keys: Names from the root.
+      below: The first entry of this name under `keys`, at whatever depth.
+
+    Returns:
+      NumPy arrays; None if there is no entry `below`.
+
+    Raises:
+      CheckpointError: If there is no readable checkpoint.
+    """
     path = epath.Path(path).resolve()
     try:
         with ocp.PyTreeCheckpointer() as checkpointer:
             tree = checkpointer.metadata(path).item_metadata.tree
-            if item is not None:
-                tree = {item: tree[item]}
+            if below:
+                wanted = nested.find(nested.entry(tree, keys), below)
+                if wanted is None:
+                    return None
+                keys = (*keys, *wanted)
+            # Orbax skips what is marked.
+            tree = nested.alone(tree, keys, ocp.PLACEHOLDER)
             # Without a target Orbax insists on the devices that wrote the checkpoint.
             kinds = jax.tree.map(lambda _: ocp.RestoreArgs(np.ndarray), tree)
             args = ocp.args.PyTreeRestore(
-                item=tree, restore_args=kinds, partial_restore=item is not None
+                item=tree, restore_args=kinds, partial_restore=bool(keys)
             )
             found = checkpointer.restore(path, args=args)
     except Exception as error:
         raise CheckpointError(
             f"no readable parameters at {path}: {_reason(error)}"
         ) from error
-    return found if item is None else found[item]
+    return nested.entry(found, keys)
 
 
 def latest_variables(
     workdir: epath.PathLike, step: int | None = None
 ) -> tuple[int, dict[str, PyTree]]:
     """Flax variables of a run, without its optimizer.
+
+    Of a run that averages its weights (`optim.averaging`), the average: that is what it
+    evaluates and is judged by.
 
     Args:
       workdir: The run's directory, or its `best`.
@@ -332,7 +359,9 @@ def latest_variables(
             + ", ".join(map(str, steps))
         )
     state = directory / str(step) / "state"
-    params = load_params(state, "params")
+    params = _load_entry(state, ("opt_state",), averaging.FIELD)
+    if params is None:
+        params = load_params(state, "params")
     return step, {"params": params, **(load_params(state, "model_state") or {})}
 
 

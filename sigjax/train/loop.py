@@ -312,7 +312,7 @@ class Trainer:
             return jax.tree.map(lambda x: x[:count], function(variables, batch, key))
 
         output = jax.jit(first, out_shardings=self._whole)(
-            self.state.variables,
+            self.state.judged,
             sharding.to_global(batch, self._batch_sharding),
             self._key,
         )

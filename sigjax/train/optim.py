@@ -5,9 +5,12 @@ that a step size for Adam; it is exactly how Prodigy, a parameter-free optimizer
 (Mishchenko & Defazio 2023), is meant to be run: it estimates the step size and the
 learning rate only scales it. So the paper's runs use Prodigy at 1, and AdamW is the
 plain alternative.
+
+Optimizer states can hold an average of the weights, too: see `sigjax.train.averaging`.
 """
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -15,7 +18,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from sigjax.train.averaging import AveragingConfig, averaging
 from sigjax.typing import Array, PyTree
+
+
+class OptimError(ValueError):
+    """Settings of the optimizer that do not fit the model; says which."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,28 +35,64 @@ class OptimConfig:
       learning_rate: Peak learning rate; 1 for Prodigy.
       schedule: After the warm-up: `"cosine_restarts"` falls to `final_fraction` and
         restarts every `restart_epochs`; `"cosine"` falls once, to the end of training;
-        `"constant"` stays.
+        `"constant"` stays; `"step"` is multiplied by `step_factor` after
+        `step_from_epoch` epochs of training, and after every `step_every_epochs` more
+        (AST's schedule).
       warmup_epochs: Linear warm-up from 0.
+      warmup_steps: The same in steps instead, if given.
       restart_epochs: Period of the warm restarts.
+      step_from_epoch: Of `"step"`, counted from the beginning of training.
+      step_every_epochs: Of `"step"`.
+      step_factor: Of `"step"`.
       final_fraction: Where a cosine ends, as a fraction of the peak.
       weight_decay: Decoupled, on kernels only.
       clip_norm: Largest global gradient norm; None does not clip.
       b1: Decay of the first moment.
       b2: Decay of the second moment.
       eps: Added to the second moment's root.
+      multipliers: `(regex, factor)` pairs: the learning rate of a parameter is
+        multiplied by the factor of the first regex that is found in its slash-separated
+        name, such as `("^heads/", 10.0)` for heads that start from random weights.
+      averaging: What a run is judged by instead of its last weights; see
+        `AveragingConfig`.
     """
 
     name: Literal["adamw", "prodigy"]
     learning_rate: float
-    schedule: Literal["cosine_restarts", "cosine", "constant"] = "cosine_restarts"
+    schedule: Literal["cosine_restarts", "cosine", "constant", "step"] = (
+        "cosine_restarts"
+    )
     warmup_epochs: float = 1.0
+    warmup_steps: int | None = None
     restart_epochs: float = 1.0
+    step_from_epoch: float = 2.0
+    step_every_epochs: float = 1.0
+    step_factor: float = 0.5
     final_fraction: float = 0.0
     weight_decay: float = 0.0
     clip_norm: float | None = 1.0
     b1: float = 0.9
     b2: float = 0.999
     eps: float = 1e-8
+    multipliers: tuple[tuple[str, float], ...] = ()
+    averaging: AveragingConfig = AveragingConfig()
+
+    def __post_init__(self):
+        """Refuses steps that never come and names that are no regular expression."""
+        if self.step_from_epoch < 0 or self.step_every_epochs <= 0:
+            raise ValueError(
+                "step_from_epoch must be at least 0 and step_every_epochs above 0, got"
+                f" {self.step_from_epoch:g} and {self.step_every_epochs:g}"
+            )
+        if self.warmup_steps is not None and self.warmup_steps < 0:
+            raise ValueError(f"warmup_steps must not be < 0: {self.warmup_steps}")
+        for pattern, factor in self.multipliers:
+            if factor < 0:
+                raise ValueError(f"multipliers: {pattern!r} has a factor of {factor}")
+            try:
+                re.compile(pattern)
+            except re.error as error:
+                raise ValueError(f"multipliers: {pattern!r}: {error}") from error
 
 
 class Optimizer(NamedTuple):
@@ -71,7 +115,9 @@ def make_schedule(
     Returns:
       A jit-compatible function from an integer step to a float32 rate.
     """
-    warmup = round(config.warmup_epochs * steps_per_epoch)
+    warmup = config.warmup_steps
+    if warmup is None:
+        warmup = round(config.warmup_epochs * steps_per_epoch)
     if config.schedule == "cosine_restarts":
         period = max(1, round(config.restart_epochs * steps_per_epoch))
     else:
@@ -88,6 +134,11 @@ def make_schedule(
         scale = final + (1 - final) * 0.5 * (1 + jnp.cos(jnp.pi * progress))
         if config.schedule == "constant":
             scale = jnp.ones_like(step)
+        elif config.schedule == "step":
+            # Whole steps, so that the first of an epoch is never a rounding too early.
+            late = step - round(config.step_from_epoch * steps_per_epoch)
+            every = max(1, round(config.step_every_epochs * steps_per_epoch))
+            scale = config.step_factor ** jnp.maximum(jnp.floor(late / every) + 1, 0)
         # Step 0 already moves: (step + 1) / warmup, reaching the peak as warm-up ends.
         rising = (step + 1) / max(warmup, 1)
         return config.learning_rate * jnp.where(step < warmup, rising, scale)
@@ -104,10 +155,50 @@ def decay_mask(params: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(is_kernel, params)
 
 
+def multiply(
+    multipliers: tuple[tuple[str, float], ...],
+) -> optax.GradientTransformation:
+    """Multiplies updates by factors that parameters' names decide.
+
+    After an optimizer this is another learning rate, decoupled decay included.
+
+    Args:
+      multipliers: See `OptimConfig`.
+
+    Returns:
+      A transformation whose `init` raises `OptimError` if no parameter has the name.
+    """
+
+    def factor(path, leaf) -> float:
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        found = (f for pattern, f in multipliers if re.search(pattern, name))
+        return next(found, 1.0)
+
+    def init(params):
+        leaves = jax.tree_util.tree_leaves_with_path(params)
+        names = [
+            jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves
+        ]
+        for pattern, _ in multipliers:
+            if not any(re.search(pattern, name) for name in names):
+                raise OptimError(
+                    f"optim.multipliers: {pattern!r} is found in the name of no"
+                    f" parameter; the first of them is {names[0]!r}"
+                )
+        return optax.EmptyState()
+
+    def update(updates, state, params=None):
+        del params
+        factors = jax.tree_util.tree_map_with_path(factor, updates)
+        return jax.tree.map(lambda u, f: f * u, updates, factors), state
+
+    return optax.GradientTransformation(init, update)
+
+
 def make_optimizer(
     config: OptimConfig, *, steps_per_epoch: int, total_steps: int
 ) -> Optimizer:
-    """Builds clipping, optimizer and schedule."""
+    """Builds clipping, optimizer, schedule, multipliers and averaging."""
     schedule = make_schedule(
         config, steps_per_epoch=steps_per_epoch, total_steps=total_steps
     )
@@ -131,4 +222,9 @@ def make_optimizer(
         )
     if config.clip_norm is not None:
         tx = optax.chain(optax.clip_by_global_norm(config.clip_norm), tx)
+    # Only where they are asked for: the states of other runs stay as they were saved.
+    if config.multipliers:
+        tx = optax.chain(tx, multiply(config.multipliers))
+    if config.averaging.kind != "none":
+        tx = optax.chain(tx, averaging(config.averaging, steps_per_epoch))
     return Optimizer(tx, schedule)

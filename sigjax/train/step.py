@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from sigjax.train.averaging import averaged
 from sigjax.train.optim import Optimizer
 from sigjax.train.sharding import MeshError
 from sigjax.train.task import Task
@@ -48,6 +49,15 @@ class TrainState:
     def variables(self) -> dict[str, Any]:
         """Flax variables: `params` and the other collections."""
         return {"params": self.params, **self.model_state}
+
+    @property
+    def judged(self) -> dict[str, Any]:
+        """What is evaluated: like `variables`, averaged if the run averages weights."""
+        average = averaged(self.opt_state)
+        return {
+            "params": self.params if average is None else average,
+            **self.model_state,
+        }
 
 
 def _overlay(own: PyTree, given: Mapping[str, Any], path: str = "") -> PyTree:
@@ -194,7 +204,7 @@ def make_evaluation_step(
     def evaluation_step(state: TrainState, batch: Batch, key: PRNGKey):
         batch = dict(batch)
         weight = batch.pop("weight")
-        metrics = task.evaluate(state.variables, batch, key)
+        metrics = task.evaluate(state.judged, batch, key)
         examples = len(next(iter(metrics.values())))
         weight = jnp.repeat(weight, examples // len(weight))
 

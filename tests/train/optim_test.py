@@ -4,7 +4,13 @@ import numpy as np
 import optax
 import pytest
 
-from sigjax.train.optim import OptimConfig, decay_mask, make_optimizer, make_schedule
+from sigjax.train.optim import (
+    OptimConfig,
+    OptimError,
+    decay_mask,
+    make_optimizer,
+    make_schedule,
+)
 
 
 def rates(steps, **kwargs):
@@ -77,3 +83,49 @@ def test_gradients_are_clipped_to_the_norm():
     _, state = tx.update({"kernel": jnp.full(4, 1e6)}, state, params)
     moment = optax.tree.get(state, "mu")["kernel"]
     assert float(optax.tree.norm(moment)) == pytest.approx(1e-3 * (1 - 0.9), rel=1e-4)
+
+
+def test_a_rate_in_steps_is_halved_from_an_epoch_on():
+    found = rates(50, schedule="step", step_from_epoch=2.0, warmup_steps=5)
+    np.testing.assert_allclose(found[:5], 2.0 * np.arange(1, 6) / 5, rtol=1e-6)
+    # Epochs of ten steps, as AST counts them: two whole, then a half after each.
+    factors = 0.5 ** np.repeat([0, 0, 1, 2, 3], 10)
+    np.testing.assert_allclose(found[5:], 2.0 * factors[5:], rtol=1e-6)
+    rare = rates(70, schedule="step", step_every_epochs=2.0, step_factor=0.1)
+    np.testing.assert_allclose(
+        rare[[19, 20, 39, 40, 69]] / 2, [1, 0.1, 0.1, 0.01, 1e-3]
+    )
+
+
+def test_heads_learn_at_another_rate():
+    config = OptimConfig(
+        name="adamw", learning_rate=0.1, schedule="constant", warmup_epochs=0.0,
+        weight_decay=0.1, multipliers=(("^heads/", 10.0), ("norm", 0.0)),
+    )  # fmt: skip
+    tx = make_optimizer(config, steps_per_epoch=1, total_steps=1).tx
+    one = {"kernel": jnp.full(2, 0.5)}
+    params = {"backbone": one, "heads": {"norm": one}, "last_norm": one}
+    updates, _ = tx.update(params, tx.init(params), params)
+    rate = {name: float(jax.tree.leaves(u)[0][0]) for name, u in updates.items()}
+    assert rate["heads"] == pytest.approx(10 * rate["backbone"])  # the first that fits
+    assert rate["backbone"] == pytest.approx(-0.1 * (1 + 0.1 * 0.5), rel=1e-4)
+    assert rate["last_norm"] == 0
+
+
+def test_a_multiplier_of_nothing_is_refused():
+    config = OptimConfig(
+        name="adamw", learning_rate=0.1, multipliers=(("hedas", 10.0),)
+    )
+    tx = make_optimizer(config, steps_per_epoch=1, total_steps=1).tx
+    with pytest.raises(OptimError, match="'hedas' is found in .* the first .* 'out'"):
+        tx.init({"out": jnp.zeros(1)})
+    with pytest.raises(ValueError, match="multipliers: '\\('"):
+        OptimConfig(name="adamw", learning_rate=0.1, multipliers=(("(", 1.0),))
+
+
+def test_what_is_not_asked_for_leaves_no_trace_in_the_state():
+    plain = OptimConfig(name="adamw", learning_rate=0.1)
+    state = make_optimizer(plain, steps_per_epoch=1, total_steps=1).tx.init(
+        {"kernel": jnp.zeros(1)}
+    )
+    assert len(state) == 2  # clipping and AdamW
