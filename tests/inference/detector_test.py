@@ -11,7 +11,7 @@ import pytest
 
 import sigjax
 from sigjax.data.audio import AudioError
-from sigjax.data.machine_sound.segments import Segments
+from sigjax.data.segments import Segments
 from sigjax.evals.anomaly.per_section import PerSection
 from sigjax.evals.thresholds import conformal
 from sigjax.inference.base import BundleError

@@ -23,7 +23,7 @@ from launch.sounds.study_networks import Recipe, Said, train
 from launch.sounds.study_page import markdown, marks
 from launch.sounds.study_tables import CONTRASTS, environment_rows, motor_rows
 from sigjax import bundles
-from sigjax.data.machine_sound.segments import Segments, fitted
+from sigjax.data.segments import Segments, fitted
 from sigjax.evals import sound_study_figures
 from sigjax.signal.mel import MelConfig
 from sigjax.typing import LossOutput

@@ -10,7 +10,6 @@ import pytest
 from sigjax.data.datasets import machine_sound
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.machine_sound import folder, layout, simulated
-from sigjax.data.machine_sound.segments import Segments, fitted
 from sigjax.data.machine_sound.sounds import SoundSet
 from sigjax.data.machine_sound.stream import (
     SimulatedSoundsConfig,
@@ -18,6 +17,7 @@ from sigjax.data.machine_sound.stream import (
     SoundData,
     SoundDataConfig,
 )
+from sigjax.data.segments import Segments, fitted
 from sigjax.train.task import Data
 from tests.data.machine_sound import tiny_sounds
 
