@@ -10,7 +10,7 @@ from etils import epath
 from sigjax.data import audio
 from sigjax.data.machine_sound.clips import Clip
 from sigjax.data.machine_sound.folder import folder_manifest
-from sigjax.data.machine_sound.segments import fitted
+from sigjax.data.segments import fitted
 
 RATE_HZ = 16_000
 _RMS = 0.1  # Of what is normalised: far from the floor of the logarithm.

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 import sigjax
-from sigjax.data.machine_sound.segments import fitted
+from sigjax.data.segments import fitted
 from sigjax.models.frame_autoencoder import FrameAutoencoderConfig
 from sigjax.models.section_classifier import SectionClassifierConfig
 from sigjax.models.spectral_branches import SpectralBranchesConfig
@@ -258,7 +258,7 @@ def _settle(task: SectionIdentification) -> Any:
 
 
 def _cut(wave: np.ndarray, samples: int) -> list[np.ndarray]:
-    """Segments as `data.machine_sound.segments` makes them of equally long waves."""
+    """Segments as `data.segments` makes them of equally long waves."""
     length = wave.shape[1]
     count = max(1, -(-length // samples))
     starts = [max(0, min(i * samples, length - samples)) for i in range(count)]

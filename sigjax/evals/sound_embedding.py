@@ -7,9 +7,9 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from sigjax.data.machine_sound.segments import Segments
 from sigjax.data.machine_sound.sounds import SoundSet
 from sigjax.data.machine_sound.stream import SoundData
+from sigjax.data.segments import Segments
 from sigjax.evals.anomaly.per_section import Bank
 from sigjax.tasks.frame_reconstruction import FrameReconstruction
 from sigjax.tasks.section_id import SectionIdentification

@@ -1,17 +1,40 @@
 """Clips and manifests: which stretch of which file is what, as a table."""
 
 import collections
-import csv
 import dataclasses
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from etils import epath
 
+from sigjax.data.clips import (
+    LeftOut,
+    ManifestError,
+    Report,
+    check_stretch,
+    read_rows,
+    write_rows,
+)
 from sigjax.data.machine_sound.names import ANOMALY, NORMAL, UNKNOWN
+
+__all__ = [
+    "COLUMNS",
+    "Clip",
+    "LeftOut",
+    "Manifest",
+    "ManifestError",
+    "Report",
+    "clip_of",
+    "count",
+    "label_in",
+    "label_of",
+    "read_attributes",
+    "read_manifest",
+    "read_rows",
+    "write_attributes",
+]
 
 COLUMNS = (
     "path",
@@ -37,10 +60,6 @@ _LABEL_WORDS = {
 _DOMAINS = ("", "source", "target")
 _SPLITS = ("", "dev", "eval")
 _SIDES = ("train", "test", "supplemental")
-
-
-class ManifestError(ValueError):
-    """Clips cannot be listed; the message says where, why and what to do."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,56 +107,7 @@ class Clip:
                 )
         if not self.machine:
             raise ManifestError(f"{self.path}: no machine is given")
-        if self.start_s < 0 or (self.end_s is not None and self.end_s <= self.start_s):
-            raise ManifestError(
-                f"{self.path}: from {self.start_s} s to {self.end_s} s is no stretch"
-            )
-
-
-class LeftOut(NamedTuple):
-    """A file or clip that is not used.
-
-    Attributes:
-      path: Which.
-      reason: Why.
-    """
-
-    path: str
-    reason: str
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Report:
-    """What was found and what was not used.
-
-    Attributes:
-      files: Audio files that were found.
-      clips: Clips made of them.
-      left_out: Audio files without a clip, and why.
-      counts: Other things worth a number, by what they are.
-      warnings: What a user should read before trusting a score.
-    """
-
-    files: int
-    clips: int
-    left_out: tuple[LeftOut, ...] = ()
-    counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-    def reasons(self) -> dict[str, list[str]]:
-        """Paths that were left out, by reason."""
-        found: dict[str, list[str]] = collections.defaultdict(list)
-        for path, reason in self.left_out:
-            found[reason].append(path)
-        return dict(found)
-
-    def lines(self) -> list[str]:
-        """The report as lines of text."""
-        lines = [f"{self.files:>8,} audio files", f"{self.clips:>8,} clips"]
-        for reason, paths in sorted(self.reasons().items()):
-            lines.append(f"{len(paths):>8,} left out: {reason}; {paths[0]}")
-        lines += [f"{n:>8,} {what}" for what, n in self.counts.items() if n]
-        return lines + [f"warning: {text}" for text in self.warnings]
+        check_stretch(self)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,20 +124,12 @@ class Manifest:
 
     def write(self, path: epath.PathLike) -> None:
         """Writes the clips as CSV; paths become relative to the CSV's folder."""
-        path = epath.Path(path).expanduser()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        here = os.path.relpath(self.root, path.parent)
-        part = path.parent / f"{path.name}.part"
-        with part.open("w") as file:
-            table = csv.writer(file, lineterminator="\n")
-            table.writerow(COLUMNS)
-            for clip in self.clips:
-                relative = os.path.normpath(os.path.join(here, clip.path))
-                row = [getattr(clip, name) for name in COLUMNS[1:-1]]
-                row = ["" if value is None else value for value in row]
-                attributes = write_attributes(clip.attributes)
-                table.writerow([relative.replace(os.sep, "/"), *row, attributes])
-        part.replace(path)  # Never a half-written table under its name.
+
+        def row(clip: Clip) -> list[Any]:
+            row = [getattr(clip, name) for name in COLUMNS[1:-1]]
+            return [*row, write_attributes(clip.attributes)]
+
+        write_rows(path, COLUMNS, self.root, ((c.path, *row(c)) for c in self.clips))
 
 
 def read_manifest(path: epath.PathLike, root: epath.PathLike | None = None) -> Manifest:
@@ -182,7 +144,7 @@ def read_manifest(path: epath.PathLike, root: epath.PathLike | None = None) -> M
       FileNotFoundError: It is not there.
     """
     path = epath.Path(path).expanduser()
-    rows = read_rows(path)
+    rows = read_rows(path, COLUMNS)
     clips = []
     for number, row in rows:
         try:
@@ -190,37 +152,6 @@ def read_manifest(path: epath.PathLike, root: epath.PathLike | None = None) -> M
         except ValueError as error:
             raise ManifestError(f"{path}, row {number}: {error}") from error
     return Manifest(root=epath.Path(root or path.parent), clips=tuple(clips))
-
-
-def read_rows(path: epath.Path) -> list[tuple[int, dict[str, str]]]:
-    """Rows of a CSV with a header, with their line's number; empty ones left out.
-
-    Raises:
-      ManifestError: There is no column `path`, or a row has more values than columns.
-      FileNotFoundError: The file is not there.
-    """
-    rows = []
-    with path.open() as file:
-        # A table saved by a spreadsheet begins with a byte order mark.
-        table = csv.DictReader(line.removeprefix("\ufeff") for line in file)
-        names = [name.strip() for name in table.fieldnames or ()]
-        if "path" not in names:
-            raise ManifestError(
-                f"{path}: has no column 'path'; its first row must name the columns,"
-                f" and begins {','.join(names)[:80]!r}. Known columns:"
-                f" {', '.join(COLUMNS)}"
-            )
-        table.fieldnames = names
-        for row in table:
-            if row.pop(None, None) is not None:  # pyright: ignore
-                raise ManifestError(
-                    f"{path}, row {table.line_num}: has more values than the first row"
-                    " has names; write values with a comma in quotes"
-                )
-            plain = {name: (value or "").strip() for name, value in row.items()}
-            if any(plain.values()):
-                rows.append((table.line_num, plain))
-    return rows
 
 
 def clip_of(row: Mapping[str, str], **defaults: Any) -> Clip:

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from etils import epath
 
 from sigjax.data import audio
+from sigjax.data.audio_files import audio_files
 from sigjax.data.machine_sound.clips import (
     COLUMNS,
     Clip,
@@ -87,7 +88,7 @@ def folder_manifest(
         raise FileNotFoundError(f"{folder}: no such folder")
     if not 0 <= test_fraction < 1:
         raise ValueError(f"test_fraction {test_fraction} is not in [0, 1)")
-    found, others = _audio_files(root)
+    found, others = audio_files(root)
     counts = {"other files": others}
     left_out: list[LeftOut] = []
     if csv is not None:
@@ -131,27 +132,12 @@ def folder_manifest(
     return Manifest(root=epath.Path(root), clips=tuple(clips)), report
 
 
-def _audio_files(root: pathlib.Path) -> tuple[list[str], int]:
-    """Relative paths, sorted; and how many other files there are."""
-    found, others = [], 0
-    for at, below, files in os.walk(root, followlinks=True):
-        below[:] = sorted(name for name in below if not name.startswith("."))
-        for name in files:
-            if name.startswith("."):
-                continue
-            if audio.is_audio(name):
-                found.append(pathlib.Path(at, name).relative_to(root).as_posix())
-            else:
-                others += 1
-    return sorted(found), others
-
-
 def _listed(
     root: pathlib.Path, csv: epath.Path, machine: str
 ) -> tuple[list[Clip], list[str]]:
     """Clips of a manifest, and its columns that are not known."""
     clips, unknown, absent = [], {}, []
-    for number, row in read_rows(csv):
+    for number, row in read_rows(csv, COLUMNS):
         unknown |= dict.fromkeys(name for name in row if name not in COLUMNS)
         try:
             clip = clip_of(row, machine=machine or root.name)

@@ -10,13 +10,13 @@ import numpy as np
 from sigjax.data.crops import Batch
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.machine_sound.names import ANOMALY
-from sigjax.data.machine_sound.segments import Segments, fitted
 from sigjax.data.machine_sound.sounds import Choice, SoundSet
 from sigjax.data.machine_sound.stream_config import (
     SimulatedSoundsConfig,
     SoundDataConfig,
 )
 from sigjax.data.pipeline import SourceData, steps_per_epoch
+from sigjax.data.segments import Segments, fitted
 
 __all__ = [
     "Crop",

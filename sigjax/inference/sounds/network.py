@@ -1,7 +1,7 @@
 """A trained network of machine sounds on waves of any length.
 
 A wave is cut into segments and they are averaged exactly as in an evaluation
-(`sigjax.data.machine_sound.segments`, `sigjax.evals.sound_embedding`), so that a clip's
+(`sigjax.data.segments`, `sigjax.evals.sound_embedding`), so that a clip's
 score does not depend on who asks.
 """
 

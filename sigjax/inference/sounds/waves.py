@@ -60,7 +60,7 @@ def as_floats(wave: np.ndarray) -> np.ndarray:
 def segment(wave: np.ndarray, start: int, samples: int) -> np.ndarray:
     """Samples `start` and on, as many as `samples`; a shorter wave is repeated.
 
-    As `sigjax.data.machine_sound.segments.fitted`, whose module needs TFDS.
+    As `sigjax.data.segments.fitted` does.
     """
     if len(wave) - start >= samples:
         return wave[start : start + samples]
@@ -70,7 +70,7 @@ def segment(wave: np.ndarray, start: int, samples: int) -> np.ndarray:
 def segment_starts(length: int, samples: int) -> np.ndarray:
     """First samples of the segments that cover a wave; the last one reaches back.
 
-    As `sigjax.data.machine_sound.segments.Segments` cuts clips of a set.
+    As `sigjax.data.segments.Segments` cuts clips of a set.
 
     Args:
       length: Of the wave.
