@@ -20,6 +20,8 @@ from sigjax.typing import Array, Float
 Window = Literal["hann", "hamming", "rectangular"]
 Method = Literal["auto", "product", "rfft"]
 Precision = Literal["float32", "float64"]
+# Of frames `[..., t, n]`, each by itself.
+Before = Callable[[Array], Array]
 
 # Above this length the O(n_fft^2) product loses to the FFT, on accelerators too.
 _LARGEST_PRODUCT = 256
@@ -199,27 +201,37 @@ def _basis(n_fft: int) -> np.ndarray:
     return np.concatenate([np.cos(angle), -np.sin(angle)], axis=1)
 
 
-def _power(frames: Array, window: np.ndarray, product: bool) -> Array:
+def _power(
+    frames: Array, window: np.ndarray, n_fft: int, before: Before | None, product: bool
+) -> Array:
+    if before is not None:
+        frames = before(frames)
     if product:
-        basis = (window[:, None] * _basis(len(window))).astype(np.float32)
+        basis = window[:, None] * _basis(n_fft)[: len(window)]
         # TF32 or bfloat16 would cost three digits: whole decibels in quiet bins.
-        both = jnp.matmul(frames, basis, precision=jax.lax.Precision.HIGHEST)
+        both = jnp.matmul(
+            frames, basis.astype(np.float32), precision=jax.lax.Precision.HIGHEST
+        )
         real, imag = jnp.split(both, 2, axis=-1)
     else:
-        spectrum = jnp.fft.rfft(frames * window.astype(np.float32))
+        spectrum = jnp.fft.rfft(frames * window.astype(np.float32), n_fft)
         real, imag = spectrum.real, spectrum.imag
     return real * real + imag * imag
 
 
-def _power_in_float64(frames: Array, window: np.ndarray) -> Array:
+def _power_in_float64(
+    frames: Array, window: np.ndarray, n_fft: int, before: Before | None
+) -> Array:
     # The program's switch for float64 may be off: it is on for these operations alone.
     # Whatever JAX derives from them later would be narrowed (and transposes be
     # ill-typed), so how they are mapped and differentiated is given here.
     @jax.custom_batching.custom_vmap
     def wide(frames: Array) -> Array:
         with jax.enable_x64(True):
-            product = jax.lax.convert_element_type(frames, jnp.float64) * window
-            spectrum = jnp.fft.rfft(product)
+            product = jax.lax.convert_element_type(frames, jnp.float64)
+            if before is not None:
+                product = before(product)
+            spectrum = jnp.fft.rfft(product * window, n_fft)
             power = spectrum.real * spectrum.real + spectrum.imag * spectrum.imag
             return jax.lax.convert_element_type(power, jnp.float32)
 
@@ -234,7 +246,7 @@ def _power_in_float64(frames: Array, window: np.ndarray) -> Array:
     def _(primals, tangents):
         # Gradients need no more digits than the weights that they change.
         def narrow(frames):
-            return _power(frames, window, product=False)
+            return _power(frames, window, n_fft, before, product=False)
 
         return power(*primals), jax.jvp(narrow, primals, tangents)[1]
 
@@ -245,6 +257,8 @@ def spectral_power(
     frames: Float[Array, "*a t n"],
     window: np.ndarray,
     *,
+    n_fft: int | None = None,
+    before: Before | None = None,
     method: Method = "auto",
     precision: Precision = "float32",
 ) -> Float[Array, "*a t f"]:
@@ -252,24 +266,25 @@ def spectral_power(
 
     Args:
       frames: Float32 `[..., t, n]`, not yet windowed.
-      window: Float64 `[n]`.
+      window: Float64 `[n]`, or as long as what `before` returns.
+      n_fft: FFT length, the window's by default; zeros stand behind shorter frames.
+      before: What is done to frames before the window, in the same precision.
       method: `"product"` (a matrix product) and `"rfft"` agree to rounding; `"auto"`
-        takes the FFT on CPU and, elsewhere, the product up to n = 256.
+        takes the FFT on CPU and, elsewhere, the product up to n_fft = 256.
       precision: Of the arithmetic. In `"float32"` rounding is about 1e-16 of the
         frame's whole power: a band 70 dB below the loudest one is good to 1e-3 dB, one
         at -150 dB is noise. `"float64"` (by FFT; CPU and GPU) rounds the result alone.
 
     Returns:
-      Float32 `[..., t, n // 2 + 1]`.
+      Float32 `[..., t, n_fft // 2 + 1]`.
     """
+    n_fft = len(window) if n_fft is None else n_fft
     if precision == "float64":
-        return _power_in_float64(frames, window)
+        return _power_in_float64(frames, window, n_fft, before)
     if method == "auto":
         accelerator = jax.default_backend() != "cpu"
-        method = (
-            "product" if accelerator and len(window) <= _LARGEST_PRODUCT else "rfft"
-        )
-    return _power(frames, window, product=method == "product")
+        method = "product" if accelerator and n_fft <= _LARGEST_PRODUCT else "rfft"
+    return _power(frames, window, n_fft, before, product=method == "product")
 
 
 def magnitude_of(power: Float[Array, "*a"]) -> Float[Array, "*a"]:

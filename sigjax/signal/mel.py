@@ -188,7 +188,7 @@ def mel_filters(config: MelConfig) -> np.ndarray:
     return weights
 
 
-def _weigh(spectrum: Array, weights: np.ndarray | Array) -> Array:
+def weigh(spectrum: Array, weights: np.ndarray | Array) -> Array:
     """`spectrum [..., k]` times `weights [k, f]`, without most of the zeros on CPU."""
     if jax.default_backend() != "cpu" or not isinstance(weights, np.ndarray):
         # TF32 or bfloat16 would cost whole hundredths of a decibel.
@@ -244,7 +244,7 @@ def log_mel(
         spectrum = framing.spectral_power(frames, window, precision=precision)
         if config.power == 1:
             spectrum = framing.magnitude_of(spectrum)
-        summed = jnp.maximum(_weigh(spectrum, weights), config.floor)
+        summed = jnp.maximum(weigh(spectrum, weights), config.floor)
         return (20 / config.power / np.log(10)) * jnp.log(summed)
 
     out = framing.map_stretches(
