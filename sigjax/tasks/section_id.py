@@ -36,7 +36,8 @@ from sigjax.models.section_classifier import (
 )
 from sigjax.models.spectral_branches import SpectralBranches, SpectralBranchesConfig
 from sigjax.signal.mel import MelConfig, frame_count, log_mel
-from sigjax.tasks.sound_input import Mixed, dequantised, input_statistics, mix
+from sigjax.signal.mixup import Mixed, mix, mixed_target
+from sigjax.tasks.sound_input import dequantised, input_statistics
 from sigjax.typing import Array, Batch, Float, LossOutput, PRNGKey, PyTree
 
 __all__ = [
@@ -281,8 +282,7 @@ class SectionIdentification:
 
     def _target(self, label: Array, mixed: Mixed) -> Float[Array, "b v"]:
         own, other = (jax.nn.one_hot(y, self.classes) for y in (label, mixed.other))
-        share = mixed.share[:, None]
-        return share * own + (1 - share) * other
+        return mixed_target(own, other, mixed.share)
 
     def _centres(self, variables) -> Array:
         trained = variables["params"].get("margin")

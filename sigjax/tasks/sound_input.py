@@ -1,65 +1,19 @@
-"""What comes between a batch of int16 clips and a model: scaling, Mixup, statistics."""
+"""What comes between a batch of int16 clips and a model: scaling and statistics."""
 
 import functools
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from sigjax.signal.mel import MelConfig, log_mel
-from sigjax.typing import Array, Float, Int, PRNGKey
+from sigjax.typing import Array
 
 # Of a spectrogram without any variation: silence, or samples that never change.
 _LEAST_STD_DB = 1e-3
-
-
-class Mixed(NamedTuple):
-    """Waves after Mixup.
-
-    Attributes:
-      wave: Float32 `[b, s]`.
-      other: Int32 `[b]`, the label of what each was mixed with.
-      share: Float32 `[b]`, how much of each is its own; 1 where it was not mixed.
-    """
-
-    wave: Array
-    other: Array
-    share: Array
-
-
-def mix(
-    key: PRNGKey,
-    wave: Float[Array, "b s"],
-    label: Int[Array, " b"],
-    *,
-    probability: float,
-    alpha: float,
-) -> Mixed:
-    """Mixup: `share * own + (1 - share) * other`, the other of the same batch.
-
-    Args:
-      key: Decides who is mixed, with whom and how much.
-      wave: Float32 `[b, s]`.
-      label: Int `[b]`.
-      probability: That an example is mixed.
-      alpha: The share is drawn from Beta(alpha, alpha).
-
-    Returns:
-      Mixed waves, and what the labels are made of.
-    """
-    chosen_key, share_key, other_key = jax.random.split(key, 3)
-    rows = (len(wave),)
-    if alpha == 1:  # uniform: no rejection sampling to compile and run
-        share = jax.random.uniform(share_key, rows)
-    else:
-        share = jax.random.beta(share_key, alpha, alpha, rows)
-    share = jnp.where(jax.random.uniform(chosen_key, rows) < probability, share, 1.0)
-    other = jax.random.permutation(other_key, len(wave))
-    mixed = share[:, None] * wave + (1 - share[:, None]) * wave[other]
-    return Mixed(mixed, label[other], share)
 
 
 def dequantised(wave: Array) -> Array:

@@ -12,13 +12,13 @@ from sigjax.models.mobilenet import MobileNetV2Config
 from sigjax.models.section_classifier import SectionClassifier, SectionClassifierConfig
 from sigjax.models.spectral_branches import SpectralBranchesConfig
 from sigjax.signal.mel import MelConfig, log_mel
+from sigjax.signal.mixup import mix
 from sigjax.tasks.section_id import (
     SectionIdConfig,
     SectionIdentification,
     backbone,
     input_statistics,
 )
-from sigjax.tasks.sound_input import mix
 from sigjax.train.optim import OptimConfig, make_optimizer
 from sigjax.train.step import make_init, make_train_step
 
