@@ -13,7 +13,6 @@ XLA's grouped convolution.
 """
 
 import functools
-import os
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -22,13 +21,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import harness, torch_peer
+from benchmarks import harness, torch_peer, training_step
+from benchmarks.training_step import TimedStep
 from sigjax.models.section_classifier import SectionClassifierConfig
 from sigjax.nn.conv import depthwise
 from sigjax.signal.mel import MelConfig
 from sigjax.tasks.section_id import SectionIdConfig, SectionIdentification
-from sigjax.train.optim import OptimConfig, make_optimizer
-from sigjax.train.step import make_init, make_train_step
+from sigjax.train.optim import OptimConfig
 
 CLASSES = 42
 SAMPLES = 160_000
@@ -37,55 +36,31 @@ TINY: dict[str, Any] = {"stem": 8, "channels": 8, "wide": 16, "embedding": 8}
 LAYERS = ((157, 64, 128, 2), (79, 32, 256, 1), (79, 32, 512, 2), (40, 16, 512, 1))
 
 
-class Training:
-    """Our step, its state and one batch on the device."""
-
-    def __init__(self, batch: int, linear_branch: Any, tiny: bool):
-        """Draws a batch of clips and compiles the step."""
-        model = SectionClassifierConfig(
-            classes=CLASSES,
-            linear_branch=linear_branch,
-            dtype="auto",
-            **(TINY if tiny else {}),
-        )
-        config = SectionIdConfig(mel=MelConfig(rate_hz=16_000), centre_weight=0.01)
-        task = SectionIdentification(model, config)
-        optimizer = make_optimizer(
-            OptimConfig(
-                name="adamw",
-                learning_rate=1e-3,
-                schedule="constant",
-                weight_decay=0.0,
-                clip_norm=None,
-            ),
-            steps_per_epoch=100,
-            total_steps=1000,
-        )
-        wave = np.random.default_rng(0).normal(0, 3000, (batch, SAMPLES))
-        self.batch = {
-            "wave": jnp.asarray(wave.astype(np.int16)),
-            "label": jnp.arange(batch, dtype=jnp.int32) % CLASSES,
-        }
-        given = {"statistics": {"mean": np.float32(-20), "std": np.float32(10)}}
-        init = jax.jit(make_init(task, optimizer))
-        self.state = init(jax.random.key(0), self.batch, given)
-        self._step = jax.jit(make_train_step(task, optimizer), donate_argnums=0)
-        self.run(1)
-
-    @property
-    def parameters(self) -> int:
-        """How many the model has."""
-        return sum(p.size for p in jax.tree.leaves(self.state.params))
-
-    def run(self, steps: int) -> float:
-        """Seconds per step over `steps` steps."""
-        start = time.perf_counter()
-        metrics = {}
-        for _ in range(steps):
-            self.state, metrics = self._step(self.state, self.batch)
-        if not np.isfinite(jax.device_get(metrics["loss"])):  # and waits
-            raise FloatingPointError("the loss is not finite")
-        return (time.perf_counter() - start) / steps
+def training(batch: int, linear_branch: Any, tiny: bool) -> TimedStep:
+    """Our step on a batch of clips."""
+    model = SectionClassifierConfig(
+        classes=CLASSES,
+        linear_branch=linear_branch,
+        dtype="auto",
+        **(TINY if tiny else {}),
+    )
+    config = SectionIdConfig(mel=MelConfig(rate_hz=16_000), centre_weight=0.01)
+    wave = np.random.default_rng(0).normal(0, 3000, (batch, SAMPLES))
+    return TimedStep(
+        SectionIdentification(model, config),
+        OptimConfig(
+            name="adamw",
+            learning_rate=1e-3,
+            schedule="constant",
+            weight_decay=0.0,
+            clip_norm=None,
+        ),
+        {
+            "wave": wave.astype(np.int16),
+            "label": np.arange(batch, dtype=np.int32) % CLASSES,
+        },
+        {"statistics": {"mean": np.float32(-20), "std": np.float32(10)}},
+    )
 
 
 def network_lines(args: Any, device: str) -> Iterator[dict[str, Any]]:
@@ -94,9 +69,8 @@ def network_lines(args: Any, device: str) -> Iterator[dict[str, Any]]:
         flags = ["--batch", args.batch, "--steps", args.steps, "--classes", CLASSES]
         flags += ["--linear_branch", branch] + ["--tiny"] * args.tiny
         peer = torch_peer.start("benchmarks.asd_step_torch", flags, args.peer_python)
-        ours = Training(args.batch, branch, args.tiny)
-        if peer is not None and peer.about["parameters"] != ours.parameters:
-            raise ValueError("the two networks differ in their number of parameters")
+        ours = training(args.batch, branch, args.tiny)
+        ours.refuse_other(peer)
         case = harness.Case(
             name="asd_step",
             case=f"{'tiny, ' * args.tiny}batch {args.batch}, linear branch {branch}",
@@ -162,10 +136,8 @@ def main() -> None:
     flags.add_argument("--tiny", action="store_true", help="a few channels, to try it")
     flags.add_argument("--peer_python", help="a Python that has torch")
     args = flags.parse_args()
-    kind = jax.devices()[0].device_kind if gpu else f"{harness.cpu()} x{os.cpu_count()}"
-    device = f"{jax.default_backend()}:{kind} jax {jax.__version__}"
     lines = layer_lines if args.layers else network_lines
-    harness.report(lines(args, device), out=args.out)
+    harness.report(lines(args, training_step.device()), out=args.out)
 
 
 if __name__ == "__main__":

@@ -8,13 +8,12 @@ compiled, in bfloat16 autocast.
 """
 
 import argparse
-import time
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.torch_peer import serve
+from benchmarks.torch_peer import serve_steps
 
 RATE_HZ, CLIP_S, N_FFT, HOP, MELS, FRAMES = 16_000, 10, 1024, 512, 128, 313
 CENTRE_WEIGHT, CENTRE_RATE, MIXUP = 0.01, 0.5, 0.5
@@ -216,19 +215,9 @@ def main() -> None:
     if args.tiny:
         sizes |= {"stem": 8, "channels": 8, "wide": 16, "embedding": 8}
     training = Training(args.batch, args.classes, device, **sizes)
-    training.step()  # compiles
-
-    def run(what: str) -> float:
-        del what  # there is one thing to do
-        start = time.perf_counter()
-        for _ in range(args.steps):
-            training.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return (time.perf_counter() - start) / args.steps
-
     parameters = sum(p.numel() for p in training.network.parameters())
-    serve({"torch": torch.__version__, "parameters": parameters}, run)
+    about = {"parameters": parameters}
+    serve_steps(training, steps=args.steps, device=device, about=about)
 
 
 if __name__ == "__main__":

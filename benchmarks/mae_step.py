@@ -17,12 +17,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks import harness, torch_peer
+from benchmarks import harness, torch_peer, training_step
+from benchmarks.training_step import TimedStep
 from sigjax.losses.spectral import SpectralLossConfig
 from sigjax.models.mae import MaeConfig
 from sigjax.tasks.masked_modelling import MaskedModelling, MaskedModellingConfig
-from sigjax.train.optim import OptimConfig, make_optimizer
-from sigjax.train.step import make_init, make_train_step
+from sigjax.train.optim import OptimConfig
 
 TOKENS, MASKED = 300, 180
 PAPER: dict[str, Any] = {
@@ -62,56 +62,33 @@ def matmul_ceiling(gpu: bool, repeats: int = 10) -> float:
     return 2 * size**3 / min(seconds)
 
 
-class Training:
-    """Our step, its state and one batch on the device."""
-
-    def __init__(self, batch: int, unroll: int):
-        """Draws a batch of `batch` windows and compiles the step."""
-        windows = min(batch, 32)
-        task = MaskedModelling(
-            MaeConfig(**PAPER, unroll=unroll),
-            SpectralLossConfig(n_fft=32),
-            MaskedModellingConfig(
-                rate_hz=30,
-                channels=3,
-                window_s=3000,
-                windows=windows,
-                patch_s=10,
-                mask_rate=MASKED / TOKENS,
-            ),
-        )
-        optimizer = make_optimizer(
-            OptimConfig(name="adamw", learning_rate=1e-4, weight_decay=1e-2),
-            steps_per_epoch=100,
-            total_steps=1000,
-        )
-        crops = batch // windows
-        shape = (crops, round(windows * 3000 * 30 * 0.9), 3)  # windows overlap
-        counts = np.random.default_rng(0).normal(scale=8192, size=shape)
-        self.batch = {
-            "counts": jnp.asarray(counts.astype(np.int16)),
-            "scale": jnp.full(crops, 1 / 8192, jnp.float32),
-            "seed": jnp.arange(crops, dtype=jnp.uint32),
-        }
-        init = jax.jit(make_init(task, optimizer))
-        self.state = init(jax.random.key(0), self.batch)
-        self._step = jax.jit(make_train_step(task, optimizer), donate_argnums=0)
-        self.run(1)
-
-    @property
-    def parameters(self) -> int:
-        """How many the model has."""
-        return sum(p.size for p in jax.tree.leaves(self.state.params))
-
-    def run(self, steps: int) -> float:
-        """Seconds per step over `steps` steps."""
-        start = time.perf_counter()
-        metrics = {}
-        for _ in range(steps):
-            self.state, metrics = self._step(self.state, self.batch)
-        if not np.isfinite(jax.device_get(metrics["loss"])):  # and waits
-            raise FloatingPointError("the loss is not finite")
-        return (time.perf_counter() - start) / steps
+def training(batch: int, unroll: int) -> TimedStep:
+    """Our step on a batch of `batch` windows."""
+    windows = min(batch, 32)
+    task = MaskedModelling(
+        MaeConfig(**PAPER, unroll=unroll),
+        SpectralLossConfig(n_fft=32),
+        MaskedModellingConfig(
+            rate_hz=30,
+            channels=3,
+            window_s=3000,
+            windows=windows,
+            patch_s=10,
+            mask_rate=MASKED / TOKENS,
+        ),
+    )
+    crops = batch // windows
+    shape = (crops, round(windows * 3000 * 30 * 0.9), 3)  # windows overlap
+    counts = np.random.default_rng(0).normal(scale=8192, size=shape)
+    return TimedStep(
+        task,
+        OptimConfig(name="adamw", learning_rate=1e-4, weight_decay=1e-2),
+        {
+            "counts": counts.astype(np.int16),
+            "scale": np.full(crops, 1 / 8192, np.float32),
+            "seed": np.arange(crops, dtype=np.uint32),
+        },
+    )
 
 
 def main() -> None:
@@ -123,7 +100,6 @@ def main() -> None:
     flags.add_argument("--unroll", default="1,12" if gpu else "1")
     flags.add_argument("--peer_python", help="a Python that has torch")
     args = flags.parse_args()
-    device = f"{jax.devices()[0].device_kind} jax {jax.__version__}"
     ceiling, flops = matmul_ceiling(gpu), matmul_flops(args.batch)
     peer = torch_peer.start(
         "benchmarks.mae_step_torch",
@@ -132,9 +108,8 @@ def main() -> None:
     )
 
     def line(unroll: int):
-        ours = Training(args.batch, unroll)
-        if peer is not None and peer.about["parameters"] != ours.parameters:
-            raise ValueError("the two models differ in their number of parameters")
+        ours = training(args.batch, unroll)
+        ours.refuse_other(peer)
         case = harness.Case(
             name="mae_step",
             case=f"batch {args.batch}, unroll {unroll}",
@@ -142,7 +117,9 @@ def main() -> None:
             peer=torch_peer.side(peer),
             unit="s",
         )
-        found = harness.measure(case, device=device, repeats=args.repeats)
+        found = harness.measure(
+            case, device=training_step.device(), repeats=args.repeats
+        )
         found["ms_per_step"] = 1e3 * found["ours"]
         found["matmul_fraction"] = round(flops / found["ours"] / ceiling, 3)
         found["matmul_tflops_per_s"] = round(ceiling / 1e12, 3)

@@ -5,13 +5,12 @@ AdamW. On GPU compiled, in bfloat16 autocast.
 """
 
 import argparse
-import time
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks.torch_peer import serve
+from benchmarks.torch_peer import serve_steps
 
 PATCH, WIDTH, DEPTH, HEADS, HIDDEN, TOKENS, MASKED = 900, 256, 12, 4, 680, 300, 180
 HEAD_DIM = WIDTH // HEADS
@@ -128,19 +127,9 @@ def main() -> None:
     args = flags.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     training = Training(args.batch, device)
-    training.step()  # compiles
-
-    def run(what: str) -> float:
-        del what  # there is one thing to do
-        start = time.perf_counter()
-        for _ in range(args.steps):
-            training.step()
-        if device == "cuda":
-            torch.cuda.synchronize()
-        return (time.perf_counter() - start) / args.steps
-
     parameters = sum(p.numel() for p in training.model.parameters())
-    serve({"torch": torch.__version__, "parameters": parameters}, run)
+    about = {"parameters": parameters}
+    serve_steps(training, steps=args.steps, device=device, about=about)
 
 
 if __name__ == "__main__":

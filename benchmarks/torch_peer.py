@@ -9,6 +9,7 @@ import functools
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -66,6 +67,31 @@ def serve(about: dict[str, Any], run: Callable[[str], float]) -> None:
     print(json.dumps(about), flush=True)
     for line in sys.stdin:
         print(run(line.strip()), flush=True)
+
+
+def serve_steps(training: Any, *, steps: int, device: str, about: dict) -> None:
+    """Serves timed training steps: seconds per step over `steps` of them.
+
+    Args:
+      training: Its `step()` makes one; the first call compiles.
+      steps: In a turn.
+      device: `"cuda"` is waited for.
+      about: What the script says of itself.
+    """
+    import torch
+
+    training.step()
+
+    def run(what: str) -> float:
+        del what  # there is one thing to do
+        start = time.perf_counter()
+        for _ in range(steps):
+            training.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return (time.perf_counter() - start) / steps
+
+    serve({"torch": torch.__version__, **about}, run)
 
 
 def start(module: str, arguments: Sequence[Any], python: str | None) -> Peer | None:
