@@ -61,10 +61,12 @@ def train_batches(
     workers: int = 0,
     read_threads: int = 2,
     prefetch_batches: int = 2,
+    weights: np.ndarray | None = None,
 ) -> grain.DatasetIterator[Batch]:
     """Endless batches: every example once per epoch, shuffled, planned anew each time.
 
-    Batches run across the ends of epochs, so nothing is left out.
+    Batches run across the ends of epochs, so nothing is left out. With weights examples
+    are drawn with replacement instead.
 
     Args:
       source: Of examples: recordings to crop, or labelled windows.
@@ -79,6 +81,7 @@ def train_batches(
       read_threads: Batches that are read at once (per worker).
       prefetch_batches: Batches that are kept ready (per worker). A batch of eight
         days at 30 Hz takes 124 MB.
+      weights: How often each example is drawn, as of `train_crops`.
 
     Returns:
       Iterator of batches as of `source.read`, `batch_size // shard_count` rows.
@@ -91,7 +94,7 @@ def train_batches(
         raise ValueError(f"start_step {start_step} is negative")
     # Sharded before batching: a global batch then holds the same examples however many
     # processes share it.
-    plans = train_crops(source, seed=seed)[shard_index::shard_count]
+    plans = train_crops(source, seed=seed, weights=weights)[shard_index::shard_count]
     batches = plans.batch(rows, drop_remainder=True, batch_fn=list).map(source.read)
     dataset = _in_background(
         batches[start_step:], read_threads=read_threads, prefetch=prefetch_batches
@@ -101,17 +104,29 @@ def train_batches(
     return iter(dataset)
 
 
-def train_crops(source: Source[Plan], *, seed: int) -> grain.MapDataset[Plan]:
+def train_crops(
+    source: Source[Plan], *, seed: int, weights: np.ndarray | None = None
+) -> grain.MapDataset[Plan]:
     """Endless plans in the order in which `train_batches` reads them.
 
     Row `r` of global batch `k` is plan `k * batch_size + r`: this tells afterwards
     what a run saw at a step, without reading any data.
+
+    Args:
+      source: Of examples.
+      seed: In [0, 2**32).
+      weights: Float `[n]`, not negative: each row is drawn anew, with replacement, in
+        proportion to them. None for every example once an epoch.
+
+    Raises:
+      ValueError: Weights are not those of the examples, or all are 0.
     """
-    indices = (
-        grain.MapDataset.source(source)
-        .repeat(None)
-        .map_with_index(_Shuffle(seed=seed, length=len(source)))
-    )
+    order: _Shuffle | _Draw
+    if weights is None:
+        order = _Shuffle(seed=seed, length=len(source))
+    else:
+        order = _Draw(seed, weights, len(source))
+    indices = grain.MapDataset.source(source).repeat(None).map_with_index(order)
     return indices.seed(seed).random_map(source.plan)
 
 
@@ -141,7 +156,7 @@ def eval_batches(
 
     Returns:
       Iterator of batches as of `source.read`, and `weight`: float32 `[b]`, 1 for
-      a row that counts, 0 for one that fills up.
+      a row that counts (or what `source.read` gives it), 0 for one that fills up.
 
     Raises:
       ValueError: The numbers do not fit together.
@@ -154,7 +169,9 @@ def eval_batches(
 
     def read(planned: list[tuple[Plan, float]]) -> Batch:
         plans, weights = zip(*planned, strict=True)
-        return {**source.read(plans), "weight": np.array(weights, np.float32)}
+        batch, weight = source.read(plans), np.array(weights, np.float32)
+        # Of a source whose examples count differently.
+        return {**batch, "weight": weight * batch.get("weight", np.float32(1))}
 
     positions = range(batch_size * steps_per_epoch(source, batch_size))
     plans = grain.MapDataset.source(positions).map(plan)[shard_index::shard_count]
@@ -174,11 +191,14 @@ class SourceData(Generic[Examples]):
       train_source: Examples to train on.
       validation_source: Those held out; None, or empty, if there are none.
       reader: How batches are read.
+      train_weights: How often each training example is drawn, with replacement, float
+        `[n]`; None for once an epoch.
     """
 
     train_source: Examples
     validation_source: Examples | None
     reader: ReaderConfig
+    train_weights: np.ndarray | None = None
 
     def train(
         self, *, start_step: int, shard_index: int, shard_count: int
@@ -195,6 +215,7 @@ class SourceData(Generic[Examples]):
             workers=c.workers,
             read_threads=c.read_threads,
             prefetch_batches=c.prefetch_batches,
+            weights=self.train_weights,
         )
 
     def evaluation(
@@ -234,6 +255,30 @@ class _Shuffle:
     def __call__(self, position: int, _: int) -> int:
         epoch, index = divmod(position, self.length)
         return int(_order(self.seed, epoch, self.length)[index])
+
+
+class _Draw:
+    """An example by its weight, drawn for each position alone: nothing to resume."""
+
+    def __init__(self, seed: int, weights: np.ndarray, length: int):
+        weights = np.asarray(weights, np.float64)
+        if (
+            weights.shape != (length,)
+            or not (np.isfinite(weights) & (weights >= 0)).all()
+        ):
+            raise ValueError(
+                f"weights are {length} finite numbers that are not negative, got"
+                f" {list(weights.shape)}"
+            )
+        if not weights.sum() > 0:
+            raise ValueError("weights are all 0: no example would ever be drawn")
+        self._seed, self._last = seed, length - 1
+        self._bounds = np.cumsum(weights) / weights.sum()
+
+    def __call__(self, position: int, _: int) -> int:
+        share = np.random.default_rng([self._seed, 1, position]).random()
+        found = int(np.searchsorted(self._bounds, share, side="right"))
+        return min(found, self._last)  # rounding may end the last bound below 1
 
 
 @functools.lru_cache(maxsize=4)

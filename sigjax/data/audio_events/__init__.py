@@ -1,0 +1,1 @@
+"""Sets of audio events: what is in them, as they are published, and batches."""
