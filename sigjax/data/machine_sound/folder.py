@@ -89,7 +89,7 @@ def folder_manifest(
     if not 0 <= test_fraction < 1:
         raise ValueError(f"test_fraction {test_fraction} is not in [0, 1)")
     found, others = audio_files(root)
-    counts = {"other files": others}
+    counts = {"other files": len(others)}
     left_out: list[LeftOut] = []
     if csv is not None:
         clips, unknown = _listed(root, epath.Path(csv).expanduser(), machine)
