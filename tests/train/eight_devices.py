@@ -22,7 +22,8 @@ from tests.train import toy
 from tests.train.line import logged, make_trainer, plain
 
 STEPS = 4
-MESHES = ((8, 1, 1), (1, 8, 1), (1, 1, 8), (2, 2, 2))
+# Meshes and microbatches.
+CASES = (((8, 1, 1), 1), ((1, 8, 1), 1), ((1, 1, 8), 1), ((2, 2, 2), 2))
 WATCHED = ("blocks/attention/qkv/kernel", "embed/kernel", "head/kernel")
 
 
@@ -91,8 +92,7 @@ def main(root):
     one.run()
     expected = plain(one.state)
     report = {"devices": jax.device_count(), "loss": losses(root / "one"), "meshes": {}}
-    cases = [(shape, 1) for shape in MESHES] + [((2, 2, 2), 2)]
-    for shape, accumulation in cases:
+    for shape, accumulation in CASES:
         workdir = root / f"{shape}-{accumulation}"
         trainer = build(workdir, mesh=mesh_of(*shape), accumulation=accumulation)
         before = trainer.compile_s
@@ -103,8 +103,8 @@ def main(root):
             "shards": shards(trainer),
             "compile_s": before,
         }
-    other = build(root / "(2, 2, 2)-1", mesh=mesh_of(1, 8, 1))
-    saved = build(root / "(2, 2, 2)-1", mesh=mesh_of(2, 2, 2))
+    other = build(root / "(2, 2, 2)-2", mesh=mesh_of(1, 8, 1))
+    saved = build(root / "(2, 2, 2)-2", mesh=mesh_of(2, 2, 2))
     report["restored"] = {
         "step": other.start_step,
         "difference": difference(plain(other.state), plain(saved.state)),
