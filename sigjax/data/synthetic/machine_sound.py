@@ -9,7 +9,6 @@ arXiv:2106.04492) or of those from 2022 on.
 import contextlib
 import dataclasses
 import functools
-import io
 import json
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, cast
@@ -19,6 +18,7 @@ from etils import epath
 from sigjax.data.synthetic import machine_layout as layouts
 from sigjax.data.synthetic import machine_record as recorder
 from sigjax.data.synthetic import machine_signals as signals
+from sigjax.data.synthetic.marked import claim, replace, write_wav
 
 MACHINES = tuple(recorder.MACHINES)
 SECTIONS = ("00", "01", "02", "03", "04", "05")
@@ -124,7 +124,7 @@ def write_machine_sounds(
     )
     _check(machines, sections, job)
     folder = epath.Path(folder)
-    _claim(folder, _note(machines, sections, job))
+    claim(folder, _note(machines, sections, job), ("dev_data", "eval_data"))
     jobs = [
         dataclasses.replace(job, machine=machine, section=section)
         for machine in machines
@@ -180,21 +180,6 @@ def _check(machines: Sequence[str], sections: Sequence[str], job: _Job) -> None:
         raise ValueError(f"layout must be one of {layouts.LAYOUTS}, got {job.layout!r}")
 
 
-def _claim(folder: epath.Path, note: str) -> None:
-    """Writes SIMULATED.txt unless the folder holds something else."""
-    marker = folder / "SIMULATED.txt"
-    if marker.exists() and marker.read_text() == note:
-        return
-    there = (folder / name for name in ("dev_data", "eval_data", "SIMULATED.txt"))
-    if any(path.exists() for path in there):
-        raise FileExistsError(
-            f"{folder} holds sounds that are not of this simulation; choose an empty"
-            " folder"
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    _replace(marker, note.encode())
-
-
 def _write_tables(folder: epath.Path, jobs: Sequence[_Job]) -> None:
     if (folder / "truth.json").exists():  # the last of them
         return
@@ -214,7 +199,7 @@ def _write_tables(folder: epath.Path, jobs: Sequence[_Job]) -> None:
         for entry in found:
             clips[entry.path] = layouts.truth(section, entry, job.clip_s)
         for path, text in layouts.tables(section, found, job.layout).items():
-            _replace(folder / path, text.encode())
+            replace(folder / path, text.encode())
     # A line for each clip: a year has 59,000.
     lines = [
         f" {json.dumps(path)}: {json.dumps(known)}" for path, known in clips.items()
@@ -223,7 +208,7 @@ def _write_tables(folder: epath.Path, jobs: Sequence[_Job]) -> None:
         f'{{"simulated": true,\n"seed": {jobs[0].seed},\n'
         f'"sections": {json.dumps(traits, indent=1)},\n"clips": {{\n'
     )
-    _replace(folder / "truth.json", (text + ",\n".join(lines) + "\n}}\n").encode())
+    replace(folder / "truth.json", (text + ",\n".join(lines) + "\n}}\n").encode())
 
 
 @functools.lru_cache(maxsize=2)
@@ -269,8 +254,6 @@ def _run(jobs: Sequence[_Job], workers: int) -> Generator[int, None, None]:
 
 def _write_clips(job: _Job) -> int:
     """Writes those of a job's clips that are not there; returns how many it has."""
-    import soundfile  # where a command would otherwise pay for it
-
     section, found = _entries(job)
     grid = signals.Grid(rate_hz=job.rate_hz, samples=round(job.clip_s * job.rate_hz))
     for entry in found[job.first : job.last]:
@@ -278,15 +261,5 @@ def _write_clips(job: _Job) -> int:
         if path.exists():
             continue
         wave = recorder.record(section, entry.clip, grid)
-        file = io.BytesIO()
-        soundfile.write(file, wave, job.rate_hz, format="WAV", subtype="PCM_16")
-        _replace(path, file.getvalue())
+        write_wav(path, wave, job.rate_hz)
     return job.last - job.first
-
-
-def _replace(path: epath.Path, content: bytes) -> None:
-    """Writes a file that is never seen half written."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".tmp")
-    partial.write_bytes(content)
-    partial.replace(path)
