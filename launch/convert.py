@@ -125,7 +125,7 @@ def audio(read: Callable[..., AudioWeights]) -> Read:
             ),
             preprocessing=weights.preprocessing,
             labels=weights.labels,
-            extra={"head_eps": weights.head_eps},
+            extra={"head_eps": weights.head_eps, "target": weights.target},
             ignored=weights.ignored,
             notes=weights.notes,
         )

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from etils import epath
@@ -25,6 +25,7 @@ class AudioWeights(NamedTuple):
         classifier on the features, or None.
       head_eps: Of the head's norm.
       labels: Class names in output order, or None.
+      target: Of the head: `"single"`, one class a clip, or `"multi"`, any number.
       ignored: Names of arrays that were left out.
       notes: What was changed on the way, for people: a stem summed, a table resized.
     """
@@ -35,6 +36,7 @@ class AudioWeights(NamedTuple):
     head: dict[str, Any] | None = None
     head_eps: float = 1e-5
     labels: tuple[str, ...] | None = None
+    target: Literal["single", "multi"] = "single"
     ignored: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -143,7 +143,8 @@ class Ast(nn.Module):
 
         Args:
           x: `[b, t, f]`, normalised (`sigjax.signal.fbank.normalise`).
-          train: Whether to drop; needs the `dropout` key if anything is dropped.
+          train: Whether to drop; needs the keys `dropout` and `drop_path` of what is
+            dropped.
 
         Returns:
           Float32 `[b, 2 + n, d]`, after the last norm.
@@ -175,7 +176,7 @@ class Ast(nn.Module):
         stack = nn.scan(
             block,
             variable_axes={"params": 0},
-            split_rngs={"params": True, "dropout": True},
+            split_rngs={"params": True, "dropout": True, "drop_path": True},
             in_axes=0,
             length=c.depth,
             unroll=c.unroll,
@@ -213,7 +214,7 @@ class _Block(nn.Module):
             return x
         # Whole examples (Huang et al. 2016); those that stay make up for the others.
         shape = (len(x), 1, 1)
-        kept = jax.random.uniform(self.make_rng("dropout"), shape) >= rate
+        kept = jax.random.uniform(self.make_rng("drop_path"), shape) >= rate
         return x * (kept / (1 - rate)).astype(x.dtype)
 
 
