@@ -16,22 +16,15 @@ attributes). A set is complete or it is not there: run again after a build that 
 stopped. It is read with `sigjax.data.machine_sound.sounds.SoundSet`.
 """
 
-import collections
 import functools
-import re
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 import tqdm
 from absl import app, flags, logging
 
-from launch import command
+from launch import clip_tables, command
 from sigjax.data import audio, store_layout
 from sigjax.data.datasets import machine_sound
 from sigjax.data.machine_sound import clips, folder, layout, sounds
-
-# Clips with a larger share of samples at full scale than this clip in earnest.
-_CLIPPED = 1e-4
 
 
 def define_flags() -> None:
@@ -111,50 +104,12 @@ def _listed() -> tuple[clips.Manifest, clips.Report]:
 
 def table(dataset: sounds.SoundSet) -> str:
     """What is in a set and what is not, as text."""
-    metadata = dataset.metadata
-    hours = float(dataset.samples.sum()) / dataset.rate_hz / 3600
-    lines = [f"{len(dataset):>8,} clips, {hours:,.2f} hours at {dataset.rate_hz:,} Hz"]
-    if dataset.simulated:
-        lines[0] += ", SIMULATED"
-    for number, what in _resampled(metadata, dataset.rate_hz):
-        lines.append(f"{number:>8,} {what}")
-    clipped = dataset.at_limit > _CLIPPED * dataset.samples
-    for flagged, what in ((dataset.silent, "silent"), (clipped, "clipped")):
-        if flagged.any():
-            first = dataset.clips[int(flagged.argmax())].path
-            lines.append(f"{int(flagged.sum()):>8,} {what}; {first}")
-    lines += losses(metadata)
-    lines += [f"{n:>8,} {what}" for what, n in metadata["counts"].items() if n]
-    lines += [f"warning: {text}" for text in metadata["warnings"]]
+    lines = clip_tables.lines(dataset)
     lines.append(f"{'machine':<20}{'section':>8} {'side':<13}normal anomaly unknown")
     for (machine, section, side), counts in clips.count(dataset.clips).items():
         numbers = "".join(f"{counts[label]:>8,}" for label in (0, 1, -1))
         lines.append(f"{machine:<20}{section:>8} {side:<11}{numbers}")
     return "\n".join(lines)
-
-
-def losses(metadata: Mapping[str, Any]) -> list[str]:
-    """Why clips were left out, one line for each kind of reason, with the first."""
-    kinds: dict[str, list[tuple[str, str]]] = collections.defaultdict(list)
-    for path, reason in metadata["left_out"]:
-        # Reasons that name places in a file are of one kind.
-        kinds[re.sub(r"\d[\d,.]*", "N", reason)].append((path, reason))
-    return [
-        f"{len(same):>8,} left out: {same[0][1]}; {same[0][0]}"
-        for _, same in sorted(kinds.items())
-    ]
-
-
-def _resampled(metadata: Mapping[str, Any], rate_hz: int) -> Iterator[tuple[int, str]]:
-    """How many clips were of another rate or of several channels, and what was done."""
-    for rate, number in sorted(metadata["file_rates_hz"].items()):
-        if int(rate) != rate_hz:
-            yield number, f"resampled from {int(rate):,} Hz"
-    for channels, number in sorted(metadata["file_channels"].items()):
-        if channels != "1":
-            channel = metadata["settings"]["channel"]
-            taken = "their mean" if channel == "mean" else f"channel {channel}"
-            yield number, f"of {channels} channels: {taken}"
 
 
 def _build() -> None:

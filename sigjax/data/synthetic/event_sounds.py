@@ -148,7 +148,7 @@ class Take:
         grid = Grid(rate_hz=self.rate_hz, samples=samples)
         rng = generator(self.seed, verb, noun, self.source, self.take)
         modes, between_hz, quality = NOUNS[noun]
-        # One body for each noun, heard in another place of it by each source.
+        # One body for each noun, whatever is done to it.
         body = Resonances.draw(
             generator(self.seed, noun), modes=modes, between_hz=between_hz,
             quality=quality, direct=0.02,
