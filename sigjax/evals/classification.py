@@ -5,10 +5,7 @@ of each other. So intervals come from resampling people with replacement: a resa
 label windows are pooled and scored as one confusion matrix.
 """
 
-import csv
-import io
 import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +13,7 @@ import numpy as np
 from etils import epath
 
 from sigjax.evals import classification_figures as figures
+from sigjax.evals.bootstrap import LEVEL, interval, number, resamples
 from sigjax.evals.predictions import (
     Predictions,
     PredictionsError,
@@ -24,6 +22,7 @@ from sigjax.evals.predictions import (
     read_predictions,
     write_predictions,
 )
+from sigjax.evals.tables import write_csv
 from sigjax.metrics import classification as metrics
 from sigjax.train.writer import replace_file
 
@@ -41,7 +40,6 @@ __all__ = [
 SCORES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     name: metrics.METRICS[name] for name in ("balanced_accuracy", "kappa", "macro_f1")
 }
-LEVEL = 0.95
 
 
 def score(
@@ -72,11 +70,11 @@ def score(
     """
     people, confusion = _of_people(predictions)
     pooled = confusion.sum(axis=0)
-    share = _resamples(len(people), bootstrap, seed)
+    share = resamples(len(people), bootstrap, seed)
     of_resamples = np.tensordot(share, confusion, axes=1)
     alone = {name: metric(confusion) for name, metric in SCORES.items()}
     found: dict[str, Any] = {
-        name: _interval(metric(pooled), metric(of_resamples), len(people))
+        name: interval(metric(pooled), metric(of_resamples), len(people))
         for name, metric in SCORES.items()
     }
     found["mean_of_people"] = {
@@ -85,9 +83,9 @@ def score(
     classes = metrics.per_class(pooled)
     found["per_class"] = {
         name: {
-            "precision": _number(classes.precision[i]),
-            "recall": _number(classes.recall[i]),
-            "f1": _number(classes.f1[i]),
+            "precision": number(classes.precision[i]),
+            "recall": number(classes.recall[i]),
+            "f1": number(classes.f1[i]),
             "support": int(classes.support[i]),
         }
         for i, name in enumerate(predictions.classes)
@@ -96,7 +94,7 @@ def score(
         {
             "person": str(people[i]),
             "n": int(confusion[i].sum()),
-            **{name: _number(values[i]) for name, values in alone.items()},
+            **{name: number(values[i]) for name, values in alone.items()},
         }
         for i in np.argsort(alone["balanced_accuracy"], kind="stable")
     ]
@@ -147,7 +145,7 @@ def paired_bootstrap(
     _check_paired([run for side in sides for run in side])
     confusion = [np.stack([_of_people(run)[1] for run in side]) for side in sides]
     people = confusion[0].shape[1]
-    share = _resamples(people, bootstrap, seed)
+    share = resamples(people, bootstrap, seed)
     found: dict[str, Any] = {}
     for name, metric in SCORES.items():
         # [runs, people, v, v]: resample people within each run, then average runs.
@@ -157,10 +155,10 @@ def paired_bootstrap(
         ]
         ahead = np.isfinite(drawn[0]) & np.isfinite(drawn[1])
         found[name] = {
-            "a": _interval(value[0], drawn[0], people),
-            "b": _interval(value[1], drawn[1], people),
-            "difference": _interval(value[0] - value[1], drawn[0] - drawn[1], people),
-            "a_above_b": _number((drawn[0] > drawn[1])[ahead].mean())
+            "a": interval(value[0], drawn[0], people),
+            "b": interval(value[1], drawn[1], people),
+            "difference": interval(value[0] - value[1], drawn[0] - drawn[1], people),
+            "a_above_b": number((drawn[0] > drawn[1])[ahead].mean())
             if people > 1 and ahead.any()
             else None,
         }
@@ -199,11 +197,11 @@ def write_evaluation(
     write_predictions(folder / "predictions.parquet", predictions)
     classes, confusion = found["classes"], found["confusion"]
     rows = [[name, *counts] for name, counts in zip(classes, confusion, strict=True)]
-    _write_csv(folder / "confusion.csv", ["truth \\ predicted", *classes], rows)
+    write_csv(folder / "confusion.csv", ["truth \\ predicted", *classes], rows)
     people = found["per_person"]
     header = ["person", "n", *SCORES]
     rows = [[person[key] for key in header] for person in people]
-    _write_csv(folder / "per_person.csv", header, rows)
+    write_csv(folder / "per_person.csv", header, rows)
     figures.confusion(
         folder / "confusion.png",
         np.array(confusion),
@@ -231,23 +229,6 @@ def _of_people(predictions: Predictions) -> tuple[np.ndarray, np.ndarray]:
     return people, counts.reshape(len(people), v, v)
 
 
-def _resamples(people: int, count: int, seed: int) -> np.ndarray:
-    """Float64 `[count, people]`: how often each person is in each resample."""
-    rng = np.random.default_rng(seed)
-    drawn = rng.multinomial(people, np.full(people, 1 / people), size=count)
-    return drawn.astype(np.float64)
-
-
-def _interval(value: Any, drawn: np.ndarray, people: int) -> dict[str, float | None]:
-    """A figure with its percentile interval over the resamples that define it."""
-    defined = drawn[np.isfinite(drawn)]
-    low = high = math.nan
-    if people > 1 and len(defined):
-        tail = (1 - LEVEL) / 2
-        low, high = np.quantile(defined, [tail, 1 - tail])
-    return {"value": _number(value), "low": _number(low), "high": _number(high)}
-
-
 def _mean_of_people(values: np.ndarray, share: np.ndarray) -> dict[str, Any]:
     """Mean over the people for whom a figure is defined, and its interval."""
     defined = np.isfinite(values)
@@ -258,7 +239,7 @@ def _mean_of_people(values: np.ndarray, share: np.ndarray) -> dict[str, Any]:
     drawn = (share @ values[defined])[total > 0] / total[total > 0]
     mean = values[defined].mean()
     count = int(defined.sum())
-    return {**_interval(mean, drawn, count), "people": count}
+    return {**interval(mean, drawn, count), "people": count}
 
 
 def _check_paired(runs: Sequence[Predictions]) -> None:
@@ -284,16 +265,3 @@ def _check_paired(runs: Sequence[Predictions]) -> None:
                 f"cannot compare: {differ} of {len(run)} label windows have different"
                 " labels or people in the two"
             )
-
-
-def _number(value: Any) -> float | None:
-    """A float as JSON has it: NaN becomes null."""
-    return float(value) if np.isfinite(value) else None
-
-
-def _write_csv(path: epath.Path, header: Sequence[str], rows: Sequence[Any]) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    replace_file(path, text.getvalue().encode())
