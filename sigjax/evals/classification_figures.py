@@ -57,10 +57,8 @@ def confusion(
     axes = figure.add_subplot()
     image = axes.imshow(percent, vmin=0, vmax=100, cmap="Blues", interpolation="none")
     turn = {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-    axes.set_xticks(range(count), [_short(n) for n in names], parse_math=False, **turn)
-    support = [
-        f"{_short(n)}\nn = {r:,}" for n, r in zip(names, rows[:, 0], strict=True)
-    ]
+    axes.set_xticks(range(count), [short(n) for n in names], parse_math=False, **turn)
+    support = [f"{short(n)}\nn = {r:,}" for n, r in zip(names, rows[:, 0], strict=True)]
     axes.set_yticks(range(count), support, parse_math=False)
     axes.set_xlabel("predicted")
     axes.set_ylabel("truth")
@@ -75,8 +73,8 @@ def confusion(
     if absent:
         left_out = f"neither occur nor are predicted: {', '.join(absent)}"
         note = f"{note}\n{left_out}" if note else left_out
-    _head(figure, title, note, round(9 * (side + 3.2)))
-    _save(figure, path)
+    head(figure, title, note, round(9 * (side + 3.2)))
+    save(figure, path)
 
 
 def _write_cells(axes, matrix, percent, with_counts: bool) -> None:
@@ -133,7 +131,7 @@ def per_person(
         )
         _draw_spread(spread, number, values, colour, marker)
     if named:
-        ticks = [_short(p["person"]) for p in people]
+        ticks = [short(p["person"]) for p in people]
         axes.set_xticks(place, ticks, rotation=90, fontsize=8, parse_math=False)
         axes.set_xlabel("person, lowest balanced accuracy first")
     else:
@@ -160,8 +158,8 @@ def per_person(
         title="points: people; dashed line and band: all label windows pooled",
         title_fontsize=9,
     )
-    _head(figure, title, note, round(9 * (width + 3)))
-    _save(figure, path)
+    head(figure, title, note, round(9 * (width + 3)))
+    save(figure, path)
 
 
 def _of(name: str, pooled: Mapping[str, float | None]) -> str:
@@ -187,18 +185,21 @@ def _draw_spread(axes, number, values, colour, marker) -> None:
     axes.plot([number - 0.3, number + 0.3], [median, median], color="#222222", lw=2)
 
 
-def _head(figure, title: str, note: str, columns: int) -> None:
+def head(figure: matplotlib.figure.Figure, title: str, note: str, columns: int) -> None:
+    """Writes title and note over a figure that is so many letters wide."""
     lines = textwrap.wrap(title, columns) or [""]
     for line in note.splitlines():
         lines += textwrap.wrap(line, columns)
     figure.suptitle("\n".join(lines), fontsize=11, parse_math=False)
 
 
-def _short(name: str, most: int = 24) -> str:
+def short(name: str, most: int = 24) -> str:
+    """A name of at most so many letters."""
     return name if len(name) <= most else name[: most - 1] + "…"
 
 
-def _save(figure: matplotlib.figure.Figure, path: epath.PathLike) -> None:
+def save(figure: matplotlib.figure.Figure, path: epath.PathLike) -> None:
+    """Writes a figure as PNG, whole or not at all."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     replace_file(epath.Path(path), buffer.getvalue())

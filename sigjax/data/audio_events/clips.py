@@ -54,7 +54,8 @@ class EventClip:
 
     Attributes:
       path: Relative to the manifest's root, with forward slashes.
-      labels: Names of its classes; none if they are not known.
+      labels: Names of its classes; none if they are not known, or, in a set of several
+        labels a clip, if none of them sounds.
       verb: Name of its verb's class, of a set of verbs and nouns.
       noun: Name of its noun's class.
       split: As published, such as `"train"`, `"validation"` or `"test"`.

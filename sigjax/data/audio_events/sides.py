@@ -178,8 +178,8 @@ def _published(
 
 
 def _labelled(clip: EventClip, classes: Classes) -> bool:
-    """Whether a clip has a class of each head."""
-    return all(
+    """Whether a class of each head is known; of several labels all are, if none is."""
+    return "target" in classes or all(
         any(name in names for name in clip.named(head))
         for head, names in classes.items()
     )

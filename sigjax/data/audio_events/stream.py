@@ -326,6 +326,7 @@ def balanced_weights(
     """Sampling weights of clips: of each class one through its clips, summed.
 
     As AST (Gong et al. 2021) draws AudioSet, whose recipe adds 0.01 to each count.
+    Clips in which no class sounds are taken for one of their own.
 
     Args:
       targets: By head, int `[n]` classes (-1 for none) or float `[n, v]` of 0 and 1.
@@ -337,7 +338,11 @@ def balanced_weights(
     total: np.ndarray | float = 0.0
     for head, value in targets.items():
         each = 1 / (counts[head] + 0.01)
-        own = value @ each if value.ndim > 1 else np.append(each, 0.0)[value]
+        if value.ndim > 1:
+            empty = ~value.any(axis=1)
+            own = value @ each + empty / (empty.sum() + 0.01)
+        else:
+            own = np.append(each, 0.0)[value]
         total = total + np.asarray(own, np.float64)
     total = np.asarray(total)
     return total / total.sum()
