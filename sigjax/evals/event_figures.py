@@ -84,13 +84,16 @@ def classes(
     axes.barh(place, values, height=0.72, color=_PALE)
     for at, (name, value) in enumerate(zip(shown, values, strict=True)):
         text = f"{value:.2f}  (n = {table[name]['support']:,})"
-        axes.text(value + 0.01, at, text, va="center", fontsize=8, color="#222222")
+        # In a column of its own, where no bar ends and no line runs.
+        axes.text(1.03, at, text, va="center", fontsize=8, color="#222222")
     names = [figures.short(name) for name in shown]
     axes.set_yticks(place, names, fontsize=9, parse_math=False)
     axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.set_xlim(0, 1.18)
+    axes.set_xlim(0, 1.22)
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.set_xlabel(_FIGURES[key])
+    axes.grid(axis="x", color="#dddddd", lw=0.7)
+    axes.set_axisbelow(True)
     mean = float(np.mean([table[name][key] for name in known])) if known else np.nan
     if known:
         axes.axvline(mean, color=_COLOUR, lw=1.2, ls="--")
