@@ -25,7 +25,7 @@ def confusion(
     title: str,
     note: str = "",
 ) -> None:
-    """Draws shares of each true class; of more than 60 classes, those most confused.
+    """Draws shares of each true class; of more than 60 classes, of those most confused.
 
     Args:
       path: PNG to write.
@@ -39,13 +39,20 @@ def confusion(
         wrong = matrix - np.diag(np.diag(matrix))
         order = np.argsort(-(wrong.sum(axis=0) + wrong.sum(axis=1)), kind="stable")
         chosen = np.sort(order[: _MOST_CONFUSED // 2])
-        matrix, classes = (
-            matrix[np.ix_(chosen, chosen)],
-            [classes[int(i)] for i in chosen],
-        )
-        told = f"the {len(chosen)} classes with most confusions; others are left out"
+        matrix = _with_others(matrix, chosen)
+        told = f"the {len(chosen)} classes with most confusions, and all others as one"
+        classes = [*(classes[int(i)] for i in chosen), "other classes"]
         note = f"{note}\n{told}" if note else told
     figures.confusion(path, matrix, classes, title=title, note=note)
+
+
+def _with_others(matrix: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Counts of some classes and, last, of all others together."""
+    part = np.full(len(matrix), len(chosen))
+    part[chosen] = np.arange(len(chosen))
+    together = np.zeros((len(chosen) + 1, len(matrix)), matrix.dtype)
+    together[part, np.arange(len(matrix))] = 1
+    return together @ matrix @ together.T
 
 
 def classes(
