@@ -168,7 +168,7 @@ class DeformableAttention(nn.Module):
         if self.config.position != "table":
             return None
         if self.has_variable("params", "table"):
-            table = self.get_variable("params", "table")
+            table: Array = self.get_variable("params", "table")
         else:
             shape = (self.config.heads, 2 * rows - 1, 2 * columns - 1)
             table = self.param("table", nn.initializers.normal(0.01), shape)

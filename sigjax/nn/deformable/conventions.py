@@ -36,7 +36,7 @@ def check(convention: str) -> None:
 
 
 def key_axis(size: int, convention: Convention) -> np.ndarray:
-    """Coordinates of the `size` keys of one axis before any offset, float64 `[size]`."""
+    """Coordinates of an axis's `size` keys before any offset, float64 `[size]`."""
     if size == 1:
         return np.zeros(1)
     at = np.arange(size, dtype=np.float64)

@@ -138,7 +138,7 @@ def tiled_attention(
     )
     grouped = table.reshape(groups, heads // groups, *table.shape[1:]).astype(wide)
     flat = points.astype(wide).reshape(batch * groups, keys, 2)
-    out = _tiled(turned, k, v, grouped, flat, size, convention)
+    out: Array = _tiled(turned, k, v, grouped, flat, size, convention)  # pyright: ignore
     return out.reshape(batch, width, queries).transpose(0, 2, 1)
 
 

@@ -63,7 +63,7 @@ def _forward(x, points):
 
 
 def _wide(x):
-    """The map as `[m, h, w * c]`, with two cells of zeros around: any point has four."""
+    """The map as `[m, h, w * c]` with two cells of zeros around: any point has four."""
     wide = jnp.pad(x, ((0, 0), (2, 2), (2, 2), (0, 0)))
     return wide.reshape(*wide.shape[:2], -1)
 

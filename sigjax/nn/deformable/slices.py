@@ -178,7 +178,7 @@ def plan_gradients(
     gradient: Float[Array, "k n h i j"],
 ) -> tuple[Float[Array, "k n h u w"], Float[Array, "k n 2"]]:
     """Gradients of `plan_bias`: of each key's window, and of its place in the table."""
-    size = gradient.shape[-2:]
+    size = (gradient.shape[-2], gradient.shape[-1])
     down, across = where.y.weight, where.x.weight
     window = (size[0] + down.shape[2] - 1, size[1] + across.shape[2] - 1)
     windows = take_windows(table, where.which, where.starts, window)
