@@ -21,6 +21,7 @@ stopped. It is read with `sigjax.data.audio_events.sounds.EventSet`.
 
 import collections
 import functools
+from typing import Any
 
 import tqdm
 from absl import app, flags, logging
@@ -36,33 +37,37 @@ from sigjax.data.datasets.sound_clips import SoundSettings
 _MANY_CLASSES = 60
 
 
-def define_flags() -> None:
+def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """The command's flags; not on import, where other commands' may be defined."""
-    flags.DEFINE_string("input", None, "Folder of the audio files and tables.")
-    flags.DEFINE_string("output", None, "Folder of sets; this one is in OUTPUT/NAME.")
-    flags.DEFINE_string("name", "", "Name of the set; by default its layout.")
-    flags.DEFINE_enum(
-        "layout",
-        "auto",
-        ["auto", *layouts.LAYOUTS],
-        "Whose tables these are; 'folder' for folders called as their classes.",
-    )
-    flags.DEFINE_string("manifest", "", "CSV of the clips; see above.")
-    flags.DEFINE_bool("multi_label", None, "Of a manifest: clips have several labels.")
-    flags.DEFINE_bool("esc10", False, "Of ESC-50: the ten classes of ESC-10 alone.")
-    flags.DEFINE_bool(
-        "whole_videos",
-        False,
-        "Of AudioSet: files named by the video alone are all of its sound, to be cut.",
-    )
-    flags.DEFINE_list("classes", [], "Of Kinetics-Sounds: other classes, in order.")
-    flags.DEFINE_integer("rate_hz", 16000, "All clips are resampled to it.")
-    flags.DEFINE_string("channel", "0", "Of files with several: an index or 'mean'.")
-    flags.DEFINE_float("min_s", audio_events.MIN_S, "Shorter clips are left out.")
-    flags.DEFINE_integer("threads", 0, "Files read at once; 0 for all cores.")
-    flags.DEFINE_string("write_manifest", "", "Also write the list of clips here, CSV.")
-    flags.DEFINE_bool("overwrite", False, "Replace the set if it is there.")
-    flags.mark_flags_as_required(["input", "output"])
+    own: dict[str, Any] = {"flag_values": values}
+
+    def text(name: str, default: str | None, meaning: str) -> None:
+        flags.DEFINE_string(name, default, meaning, **own)
+
+    text("input", None, "Folder of the audio files and tables.")
+    text("output", None, "Folder of sets; this one is in OUTPUT/NAME.")
+    text("name", "", "Name of the set; by default its layout.")
+    kinds = ["auto", *layouts.LAYOUTS]
+    whose = "Whose tables these are; 'folder' for folders called as their classes."
+    flags.DEFINE_enum("layout", "auto", kinds, whose, **own)
+    text("manifest", "", "CSV of the clips; see above.")
+    several = "Of a manifest: a clip has any number of labels."
+    flags.DEFINE_bool("multi_label", None, several, **own)
+    ten = "Of ESC-50: the ten classes of ESC-10 alone."
+    flags.DEFINE_bool("esc10", False, ten, **own)
+    videos = "Of AudioSet: files named by the video alone are all of it, to be cut."
+    flags.DEFINE_bool("whole_videos", False, videos, **own)
+    others = "Of Kinetics-Sounds: other classes, in their order."
+    flags.DEFINE_list("classes", [], others, **own)
+    flags.DEFINE_integer("rate_hz", 16000, "All clips are resampled to it.", **own)
+    text("channel", "0", "Of files with several: an index or 'mean'.")
+    least = "Shorter clips are left out."
+    flags.DEFINE_float("min_s", audio_events.MIN_S, least, **own)
+    cores = "Files read at once; 0 for all cores."
+    flags.DEFINE_integer("threads", 0, cores, **own)
+    text("write_manifest", "", "Also write the list of clips here, CSV.")
+    flags.DEFINE_bool("overwrite", False, "Replace the set if it is there.", **own)
+    flags.mark_flags_as_required(["input", "output"], values)
 
 
 # Flags that one layout alone knows.
@@ -74,9 +79,8 @@ _OF_LAYOUT = {
 }
 
 
-def _listed() -> tuple[str, EventManifest, Report]:
+def _listed(f: flags.FlagValues) -> tuple[str, EventManifest, Report]:
     """The layout of the input, and its clips."""
-    f = flags.FLAGS
     if f.manifest:
         if f["layout"].present and f.layout != "auto":
             raise ValueError(
@@ -116,12 +120,12 @@ def table(dataset: sounds.EventSet) -> str:
     return "\n".join(lines)
 
 
-def _build() -> None:
-    f = flags.FLAGS
+def build(f: flags.FlagValues) -> None:
+    """Builds what flags name, and prints what is in it."""
     settings = SoundSettings(
         rate_hz=f.rate_hz, channel=audio.checked_channel(f.channel), min_s=f.min_s
     )
-    layout, manifest, report = _listed()
+    layout, manifest, report = _listed(f)
     if f.write_manifest:
         manifest.write(f.write_manifest)
     path, new = audio_events.build(
@@ -145,7 +149,7 @@ def main(argv: list[str]) -> None:
         logging.set_verbosity(logging.WARNING)  # TFDS tells of each split.
     errors = (FileNotFoundError, ValueError)
     with command.told(errors, "stopped; nothing was left behind"):
-        _build()
+        build(flags.FLAGS)
 
 
 if __name__ == "__main__":
