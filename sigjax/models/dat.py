@@ -12,7 +12,7 @@ Attention of a block is one of `L` windows of 7, `S` windows shifted by 4, `N`
 neighbourhoods of 7x7, `D` deformable (`sigjax.nn.deformable`).
 
 Parameters of the public sizes at 224 x 224 with three channels and 1000 classes: 28.3,
-49.7 and 87.9 million (v1), 23.7, 53.2 and 93.5 million (pp), tiny, small and base.
+49.7 and 87.9 million (v1), 24.0, 53.1 and 93.7 million (pp), tiny, small and base.
 `sigjax.convert.dat` reads their weights.
 """
 
@@ -279,12 +279,10 @@ class Dat(nn.Module):
     def _convolution(self, x, width, taps, stride, name, dtype, bias=True):
         before = 1 if taps % 2 else 0
         # To the end of the map: a last step that is not whole meets zeros.
+        spans = [(-(-size // stride) - 1) * stride + taps for size in x.shape[1:3]]
         pads = [
-            (
-                before,
-                max(-(-size // stride) * stride - stride + taps - size - before, 0),
-            )
-            for size in x.shape[1:3]
+            (before, max(span - size - before, 0))
+            for span, size in zip(spans, x.shape[1:3], strict=True)
         ]
         return nn.Conv(
             width,
