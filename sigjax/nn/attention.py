@@ -6,9 +6,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sigjax.nn.tiled_attention import tiled_attention
 from sigjax.typing import Array, Bool, Float, Int
 
 AttentionKind = Literal["auto", "xla", "cudnn", "recompute"]
+
+# Tokens from which the logits of all heads are too much for a CPU's cache.
+_MANY = 512
 
 
 def attention_kind(
@@ -127,6 +131,8 @@ def attend(
         valid = valid_tokens(k.shape[1], length)[..., None, None]
         k, v = jnp.where(valid, k, 0), jnp.where(valid, v, 0)
     chosen = attention_kind(kind, v.dtype)
+    if chosen == "recompute" and length is None and k.shape[1] > _MANY:
+        return tiled_attention(q, k, v)
     if chosen == "recompute":
         return recomputing_attention(q, k, v, length)
     return jax.nn.dot_product_attention(
