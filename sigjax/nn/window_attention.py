@@ -71,7 +71,7 @@ def shift_mask(
     region, real = cut(region), cut(real)
     mask = np.where(region[:, :, None] == region[:, None], 0.0, _APART)
     # A window may be padding alone: its queries keep finite logits, and are dropped.
-    hide = ~real[:, None] & real.any(axis=1)[:, None, None]
+    hide = np.logical_not(real)[:, None] & real.any(axis=1)[:, None, None]
     return np.where(hide, -np.inf, mask).astype(np.float32)
 
 

@@ -155,7 +155,7 @@ class DeformableAttention(nn.Module):
                 for size in (rows, columns)
             )
             points = None
-        reference = conventions.key_points(*grid, config.convention)
+        reference = conventions.key_points(grid[0], grid[1], config.convention)
         reference = jnp.asarray(reference, wide)
         if points is None:
             shape = (batch, config.groups, *reference.shape)
