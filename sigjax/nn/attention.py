@@ -22,7 +22,8 @@ def attention_kind(
 
     JAX never picks cuDNN's flash attention by itself, and the cuDNN path never falls
     back: it raises on a CPU and for float32. So the choice is made here: cuDNN on GPU
-    in half precision, `recomputing_attention` on CPU, else XLA's.
+    in half precision, `recomputing_attention` on CPU (`tiled_attention` of many
+    tokens), else XLA's.
 
     Args:
       name: `"auto"`, or the kernel by name.
