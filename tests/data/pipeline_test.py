@@ -293,3 +293,60 @@ def test_damage_is_named_through_the_pipeline(tmp_path, workers):
 def test_source_pickles(source):
     copy = pickle.loads(pickle.dumps(source))
     assert_equal(take(source, 2), take(copy, 2))
+
+
+class _Numbers:
+    """Examples that are their own numbers."""
+
+    def __init__(self, count):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return range(self.count)[index]
+
+    def plan(self, index, rng):
+        return index, int(rng.integers(1000))
+
+    def fixed_plan(self, index, seed):
+        return index, seed
+
+    def read(self, plans):
+        index = np.array([plan[0] for plan in plans])
+        return {"index": index, "weight": (1 / (1 + index)).astype(np.float32)}
+
+
+def test_with_weights_examples_are_drawn_in_proportion_to_them():
+    weights = np.array([0.0, 1.0, 3.0, 0.0, 4.0])
+    plans = pipeline.train_crops(_Numbers(5), seed=2, weights=weights)
+    drawn = [plans[position][0] for position in range(4000)]
+    share = np.bincount(drawn, minlength=5) / 4000
+    np.testing.assert_allclose(share, weights / 8, atol=0.03)
+    assert share[0] == share[3] == 0
+    # Any position can be asked for alone, and epochs do not repeat each other.
+    assert [plans[p][0] for p in (3999, 7)] == [drawn[3999], drawn[7]]
+    assert drawn[:50] != drawn[5:55] and drawn[:500] != drawn[500:1000]
+    other = pipeline.train_crops(_Numbers(5), seed=3, weights=weights)
+    assert [other[p][0] for p in range(50)] != drawn[:50]
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1.0, 1.0], r"weights are 3 finite numbers .* got \[2\]"),
+        ([1.0, -1.0, 1.0], "not negative"),
+        ([1.0, np.nan, 1.0], "finite"),
+        ([0.0, 0.0, 0.0], "no example would ever be drawn"),
+    ],
+)
+def test_weights_that_draw_nothing_are_refused(weights, message):
+    with pytest.raises(ValueError, match=message):
+        pipeline.train_crops(_Numbers(3), seed=0, weights=np.array(weights))
+
+
+def test_examples_of_an_evaluation_may_count_differently():
+    found = list(pipeline.eval_batches(_Numbers(3), batch_size=2, seed=0))
+    weight = np.concatenate([batch["weight"] for batch in found])
+    np.testing.assert_allclose(weight, [1, 1 / 2, 1 / 3, 0])

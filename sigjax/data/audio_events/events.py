@@ -94,7 +94,8 @@ def window_targets(
             continue
         first = np.maximum(begins, event.start_s)
         inside_s = np.minimum(begins + window_s, event.end_s) - first
-        enough = min(least_s, (event.end_s - event.start_s) / 2)
+        # Less a rounding: the half of an event counts where it is exactly that.
+        enough = min(least_s, (event.end_s - event.start_s) / 2) - 1e-6
         sounds = (inside_s > 0) & (inside_s >= enough)
         found[sounds, number[event.label]] = 1
     return found

@@ -77,7 +77,7 @@ def numbered(root, lengths, *, labels=("a", "b", "c"), folds=0, per_group=1):
             EventClip(
                 path=f"{number:02d}.wav",
                 labels=(labels[number % len(labels)],),
-                fold=1 + group % folds if folds else 0,
+                fold=1 + number * folds // len(lengths) if folds else 0,
                 group=f"g{group}",
             )
         )
