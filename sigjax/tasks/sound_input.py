@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -13,7 +13,7 @@ from sigjax.signal.mel import MelConfig, log_mel
 from sigjax.typing import Array
 
 # Of a spectrogram without any variation: silence, or samples that never change.
-_LEAST_STD_DB = 1e-3
+_LEAST_STD = 1e-3
 
 
 def dequantised(wave: Array) -> Array:
@@ -50,22 +50,41 @@ def input_statistics(
     Raises:
       ValueError: There are no clips, or their spectrograms never change: silence.
     """
+
+    def parts() -> Iterator[tuple[int, float, float]]:
+        for batch in batches:
+            weight = batch.get("weight", np.ones(len(batch["wave"]), np.float32))
+            if np.any(np.asarray(weight) > 0):
+                found = jax.device_get(_moments(batch["wave"], weight, mel))
+                yield int(found[0]), float(found[1]), float(found[2])
+
+    return pooled(parts(), what="log-mel", unit=" dB")
+
+
+def pooled(
+    parts: Iterable[tuple[int, float, float]], *, what: str, unit: str
+) -> dict[str, np.ndarray]:
+    """Mean and standard deviation of what several parts hold together.
+
+    Args:
+      parts: Number of values, their mean and mean squared deviation from it.
+      what: They are, for messages.
+      unit: Of them, likewise.
+
+    Raises:
+      ValueError: There are no values, or they are all alike.
+    """
     count, mean, deviation = 0, 0.0, 0.0  # the last is a sum of squares
-    for batch in batches:
-        weight = batch.get("weight", np.ones(len(batch["wave"]), np.float32))
-        if not np.any(np.asarray(weight) > 0):
-            continue
-        found = jax.device_get(_moments(batch["wave"], weight, mel))
-        own, own_mean, own_error = int(found[0]), float(found[1]), float(found[2])
+    for own, own_mean, own_error in parts:
         # Chan et al. 1979: two sets' moments give those of their union.
         shift, both = own_mean - mean, count + own
         deviation += own * own_error + shift * shift * count * own / both
         mean += shift * own / both
         count = both
     std = math.sqrt(deviation / count) if count else 0.0
-    if not std > _LEAST_STD_DB or not math.isfinite(std):
+    if not std > _LEAST_STD or not math.isfinite(std):
         raise ValueError(
-            f"the log-mel of {count} values has a standard deviation of {std:g} dB:"
+            f"the {what} of {count} values has a standard deviation of {std:g}{unit}:"
             " there must be clips, and not silence alone"
         )
     return {"mean": np.asarray(mean, np.float32), "std": np.asarray(std, np.float32)}
