@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from benchmarks.macs import Macs, count
+from benchmarks.macs import Macs, count, measure, networks
 
 
 def shape(*sizes):
@@ -13,7 +13,7 @@ def shape(*sizes):
 
 def test_dense_layers_and_attention_are_told_apart():
     def attention(params, x):
-        q, k = x @ params["q"], x @ (2 * params["k"])
+        q, k = x @ params["q"], x @ (2 * params["k"] * params["k"])
         return jax.nn.softmax(q @ k.T) @ x
 
     params = {"q": shape(8, 4), "k": shape(8, 4)}
@@ -47,6 +47,16 @@ def test_what_repeats_is_counted_as_often_as_it_runs():
     assert found == Macs(layers=5 * 3 * 16, products=6 * 2 * 9 * 4)
 
 
+def test_scales_of_norms_are_parameters_and_constants_are_none():
+    def norm(params, x):
+        x = (x - x.mean()) * jax.lax.rsqrt(x.var() + 1e-5) * 0.5
+        return (x * params["scale"] + params["bias"]) @ jnp.eye(4)
+
+    params = {"scale": shape(4), "bias": shape(4)}
+    found = count(norm, params, shape(3, 4))
+    assert found == Macs(layers=12, products=3 * 16)
+
+
 def test_products_of_parameters_alone_are_none_of_the_input():
     def folded(params, x):
         return x @ (params["a"] @ params["b"])
@@ -71,3 +81,11 @@ def test_a_loop_of_unknown_length_is_refused():
 
     with pytest.raises(ValueError, match="unknown length"):
         count(search, shape(4, 4), shape(4, 4))
+
+
+def test_the_audio_spectrogram_transformer_comes_out_as_published():
+    rows = {row.name: row for row in networks()}
+    found = measure(rows["ast-base"], frames=1024)
+    assert found["gmacs_parameters"] == 103.4
+    assert found["gmacs_everything"] == 130.5
+    assert 86 < found["parameters_m"] < 87
