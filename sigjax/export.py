@@ -15,6 +15,7 @@ from typing import Any
 from etils import epath
 
 import sigjax
+from sigjax.inference.audio_events import AudioEventsModel
 from sigjax.inference.base import FORMAT, BundleError, SignalConfig
 from sigjax.inference.classifier import ClassifierModel
 from sigjax.inference.harnet import HarNetModel
@@ -24,6 +25,7 @@ from sigjax.train.checkpoint import load_params, save_params
 
 __all__ = [
     "MODELS",
+    "AudioEventsModel",
     "BundleError",
     "ClassifierModel",
     "Embedding",
@@ -39,13 +41,17 @@ __all__ = [
 
 _READABLE = (1, FORMAT)
 
-Model = MaeModel | HarNetModel | ClassifierModel | SoundDetector
+Model = MaeModel | HarNetModel | ClassifierModel | SoundDetector | AudioEventsModel
 
 MODELS = {
     "mae": MaeModel,
     "harnet10": HarNetModel,
     "window_classifier": ClassifierModel,
     "sound_detector": SoundDetector,
+    "audio_events": AudioEventsModel,
+    # Other people's, as launch.convert writes them.
+    "ast": AudioEventsModel,
+    "dat": AudioEventsModel,
 }
 
 
@@ -121,7 +127,9 @@ def load(path: epath.PathLike) -> Model:
       By what the bundle holds: `MaeModel` with `apply` (batches) and `embed` (signals
       and raw files), `HarNetModel` with `apply`, or `ClassifierModel` with `logits`
       (batches), `prepare` (raw files) and `classify` (signals of any length), or
-      `SoundDetector` with `score`, `nearest`, `fit` and `anomaly_map`.
+      `SoundDetector` with `score`, `nearest`, `fit` and `anomaly_map`, or
+      `AudioEventsModel` with `predict` (waves of any length), `logits` and `features`
+      (batches).
 
     Raises:
       BundleError: If there is no bundle, it is of a newer format, or a detector's is
