@@ -16,6 +16,11 @@ A run of launch.pretrain: losses of held-out people and the reconstruction pictu
 A run of section classifiers or autoencoders of machine sounds, or of all its parts:
   python -m launch.evaluate --workdir=runs/asd
 
+A run of launch.finetune on audio events, or a bundle on clips of any set of them:
+  python -m launch.evaluate --workdir=runs/esc50
+  python -m launch.evaluate --bundle=runs/esc50/bundle --dataset=sets/esc50 \
+      --split=test --output=eval
+
 Of people: windows do not overlap, and every label counts once. Balanced accuracy,
 Cohen's kappa and macro-F1 come with intervals over people. `RUN/eval/SIDE` (or
 `--output`) gets metrics.json, confusion.csv and .png, per_person.csv and .png,
@@ -30,6 +35,10 @@ from absl import app, flags
 from etils import epath
 
 from launch import command, finetune, runtime
+from launch.audio_events import conclusion as event_conclusion
+from launch.audio_events import evaluation as event_evaluation
+from launch.audio_events.prediction import open_model
+from launch.audio_events.system import EventRecognition
 from launch.sounds import evaluation as sound_evaluation
 from launch.sounds import scoring as sound_scoring
 from launch.sounds import submission as asd_submission
@@ -45,6 +54,7 @@ from sigjax import export
 from sigjax.data.labelled import LabelledSet
 from sigjax.data.windows import LabelledWindows, WindowConfig
 from sigjax.evals.predictions import PredictionsError
+from sigjax.inference.audio_events import AudioEventsModel
 from sigjax.inference.classifier import ClassifierModel
 from sigjax.train.writer import prepare_workdir
 
@@ -91,6 +101,8 @@ def evaluate_run(
             )
         return _evaluate_sounds(runs, workdir, options.get("bootstrap", 1000))
     system = runs[0].system
+    if isinstance(system, EventRecognition):
+        return _evaluate_events(system, workdir, side, options)
     if isinstance(system, WristMae):
         return evaluate_pretraining(system, workdir)
     if not isinstance(system, HarWrist):
@@ -145,6 +157,29 @@ def _evaluate_sounds(runs: Sequence[Run], workdir: epath.Path, bootstrap: int) -
     return sound_evaluation.evaluate_sounds(parts, folder, bootstrap=bootstrap)
 
 
+def _evaluate_events(
+    system: EventRecognition, workdir: epath.Path, side: str, options: dict[str, Any]
+) -> str:
+    if side not in event_evaluation.SIDES:
+        sides = ", ".join(event_evaluation.SIDES)
+        raise EvaluationError(f"--side={side}: audio events have the sides {sides}")
+    data = system.open_data(workdir)
+    result = event_conclusion.conclude(system, data, workdir)
+    folder = workdir / "eval" / side
+    found = event_evaluation.evaluate(
+        event_conclusion.open_bundle(workdir),
+        system,
+        data,
+        cast(Any, side),
+        folder,
+        result,
+        bootstrap=options.get("bootstrap"),
+        seed=options.get("seed", 0),
+    )
+    title = f"{workdir.name}, {side}, step {result['chosen_step']}: {result['rule']}"
+    return event_evaluation.table(found, folder, title)
+
+
 def evaluate_bundle(
     bundle: epath.PathLike,
     dataset: epath.PathLike,
@@ -161,10 +196,11 @@ def evaluate_bundle(
 
     Args:
       bundle: What `launch.finetune` wrote.
-      dataset: Folder of a labelled set.
+      dataset: Folder of a labelled set, or of a set of audio events.
       output: Folder for the results.
       scheme: Label scheme; the set's default if empty.
-      split: Division of people by name or path; everybody if empty.
+      split: Division of people by name or path; everybody if empty. Of audio events
+        splits, separated by commas.
       side: Side of the division.
       min_purity: A label counts if this share of its raw samples has it.
       allow_training_people: Also evaluate people who were trained on.
@@ -176,6 +212,17 @@ def evaluate_bundle(
     Raises:
       EXPECTED_ERRORS: With messages that say what to change.
     """
+    if export.MODELS[export.read_info(bundle)["model"]] is AudioEventsModel:
+        folder = prepare_workdir(output)
+        found = event_evaluation.evaluate_bundle(
+            open_model(bundle),
+            dataset,
+            folder,
+            splits=tuple(filter(None, split.split(","))),
+            bootstrap=options.get("bootstrap", 1000),
+            seed=options.get("seed", 0),
+        )
+        return event_evaluation.table(found, folder, epath.Path(bundle).name)
     model = _classifier(epath.Path(bundle))
     opened = LabelledSet.open(dataset)
     people = opened.side(split, side) if split else tuple(opened.people)
@@ -230,7 +277,7 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     text("bundle", None, "Bundle to evaluate instead of a run.")
     text("dataset", None, "With --bundle: folder of a labelled set.")
     text("scheme", "", "With --bundle: label scheme.")
-    text("split", "", "With --bundle: division of people; everybody without it.")
+    text("split", "", "With --bundle: division of people, or splits of clips.")
     text("submission", None, "Instead: folder of anomaly_score_*.csv to score.")
     text("truth", None, "With --submission: ground truth, or a manifest with labels.")
     text("output", None, "With --bundle or --submission: folder for the results.")

@@ -1,10 +1,16 @@
-r"""Trains a head, or encoder and head, on labelled recordings.
+r"""Trains an encoder, or a head on it, with labels.
 
-python -m launch.finetune --config=configs/har_wrist.py --workdir=runs/har \
-    --config.data.dataset=sets/capture24 --config.encoder.weights=runs/ukb
+Activities of wrist recordings:
+  python -m launch.finetune --config=configs/har_wrist.py --workdir=runs/har \
+      --config.data.dataset=sets/capture24 --config.encoder.weights=runs/ukb
 
-The encoder comes from a run of launch.pretrain, from a bundle, or is trained from
-scratch (`--config=configs/har_wrist.py:scratch`). The same command continues a run that
+Events of sound:
+  python -m launch.finetune --config=configs/audio_events.py:esc50 \
+      --workdir=runs/esc50 --config.data.dataset=sets/esc50 \
+      --config.encoder.weights=bundles/dat_t
+
+The encoder comes from a run of launch.pretrain, from a bundle (launch.convert), or is
+trained from scratch; see the config's own text. The same command continues a run that
 was stopped. At its end WORKDIR holds `bundle/`, which `launch.predict` takes,
 `eval/test/` with figures and predictions, and `result.json`.
 """
@@ -16,14 +22,10 @@ from absl import app, flags
 from etils import epath
 
 from launch import command, pretrain, runtime
+from launch.finetuning import Result, room_of
 from launch.systems import build_one
-from launch.wrist import conclusion, encoders, frozen
-from launch.wrist.har_wrist import HarWrist
-from sigjax.config import ConfigError
 from sigjax.data.datasets.folders import DatasetError
-from sigjax.data.har import HarData
 from sigjax.inference.base import BundleError
-from sigjax.losses.classification import class_weights
 from sigjax.train.loop import Trainer
 from sigjax.train.sharding import make_mesh
 from sigjax.train.step import InitialValuesError
@@ -40,7 +42,7 @@ EXPECTED_ERRORS = (
 
 def finetune(
     config, workdir: epath.PathLike, profile: tuple[int, int] | None = None
-) -> conclusion.Result:
+) -> Result:
     """Trains what `config` describes; everything lands in `workdir`.
 
     Returns:
@@ -51,62 +53,30 @@ def finetune(
       EXPECTED_ERRORS: With messages that say what to change.
       sigjax.train.preemption.Preempted: After SIGTERM, once the state is saved.
     """
-    system: HarWrist = build_one(config, "launch.finetune")
-    if not system.encoder.weights and not system.encoder.trainable:
-        raise ConfigError(
-            "encoder.weights is empty: give a run of launch.pretrain or a bundle, or"
-            " --config.encoder.weights=untrained to compare with an encoder that never"
-            " learned, or train from scratch with the variant 'scratch'"
-        )
+    system = build_one(config, "launch.finetune")
+    room = room_of(str(config.system))
+    room.check(system)
     mesh = make_mesh(system.mesh)
     workdir = prepare_workdir(workdir)
     data = system.open_data(workdir)
-    _check_selection(system, data)
-    given = {}
-    if system.encoder.trainable:
-        model, found = conclusion.model_of(system, data)
-        runtime.save_config(workdir, config)
-        stream = data
-        if found is not None:
-            given = found.variables()
-    else:
-        variables, about = frozen.encoder_of_run(system, data, workdir)
-        runtime.save_config(workdir, config)
-        architecture = encoders.architecture_of(about)
-        model = system.classifier(len(data.classes), architecture)
-        stream, statistics = frozen.token_data(system, data, model, variables, workdir)
-        if system.head.standardise:
-            given = {"statistics": statistics}
-    task = system.make_task(model, class_weights(data.class_counts))
+    start = room.start(
+        system, data, workdir, lambda: runtime.save_config(workdir, config)
+    )
     trainer = Trainer(
-        task,
-        stream,
+        start.task,
+        start.data,
         system.optim,
         system.train,
         mesh=mesh,
         rules=system.mesh.rules,
         workdir=workdir,
         seed=system.seed,
-        given=given,
+        given=start.given,
     )
     trainer.run(profile)
     if jax.process_count() > 1:
         return {}
-    return conclusion.conclude(system, data, workdir)
-
-
-def _check_selection(system: HarWrist, data: HarData) -> None:
-    if system.train.select and not data.people["validation"]:
-        raise ConfigError(
-            f"train.select={system.train.select!r} needs people to choose the step"
-            " with: set data.validation or data.validation_fraction, or train.select"
-            " to '' for the last step"
-        )
-    if system.head.standardise and system.encoder.trainable:
-        raise ConfigError(
-            "head.standardise takes the mean of a frozen encoder's tokens; one that is"
-            " trained has no such mean: set it to False"
-        )
+    return room.conclude(system, data, workdir)
 
 
 def define_flags() -> None:
@@ -124,7 +94,8 @@ def main(argv: list[str]) -> None:
     except EXPECTED_ERRORS as error:
         sys.exit(f"error: {error}")
     if result and jax.process_index() == 0:
-        print(conclusion.summary(result, epath.Path(flags.FLAGS.workdir)))
+        room = room_of(str(config.system))
+        print(room.summary(result, epath.Path(flags.FLAGS.workdir)))
     elif jax.process_index() == 0:
         print(
             "trained; for bundle and figures, in one process:\n"

@@ -25,7 +25,7 @@ from sigjax.train.checkpoint import CheckpointError
 from sigjax.train.config import TrainConfig
 from sigjax.train.loop import InputChangedError, Trainer
 from sigjax.train.meter import NonFiniteError
-from sigjax.train.optim import OptimConfig
+from sigjax.train.optim import OptimConfig, OptimError
 from sigjax.train.sharding import MeshConfig, MeshError, make_mesh
 from sigjax.train.writer import WorkdirError, prepare_workdir
 
@@ -36,6 +36,7 @@ EXPECTED_ERRORS = (
     InputChangedError,
     MeshError,
     NonFiniteError,
+    OptimError,
     StoreError,
     WorkdirError,
 )

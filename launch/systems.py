@@ -15,13 +15,21 @@ from etils import epath
 from sigjax.config import ConfigError, build
 
 if TYPE_CHECKING:
+    from launch.audio_events.system import EventRecognition
     from launch.sounds.autoencoder import SoundAutoencoder
     from launch.sounds.sections import SoundSections
     from launch.wrist.har_probe import HarProbe
     from launch.wrist.har_wrist import HarWrist
     from launch.wrist.wrist_mae import WristMae
 
-    System = WristMae | HarWrist | HarProbe | SoundSections | SoundAutoencoder
+    System = (
+        WristMae
+        | HarWrist
+        | HarProbe
+        | SoundSections
+        | SoundAutoencoder
+        | EventRecognition
+    )
 
 
 class Entry(NamedTuple):
@@ -45,6 +53,9 @@ SYSTEMS: Mapping[str, Entry] = {
     ),
     "sound_autoencoder": Entry(
         "launch.sounds.autoencoder", "SoundAutoencoder", "launch.pretrain"
+    ),
+    "audio_events": Entry(
+        "launch.audio_events.system", "EventRecognition", "launch.finetune"
     ),
 }
 

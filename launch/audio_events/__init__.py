@@ -1,0 +1,1 @@
+"""What commands do for audio events: system, finetuning, evaluation, prediction."""

@@ -1,0 +1,155 @@
+"""The end of a run on audio events: chosen step, bundle, held-out figures, result.
+
+It needs one process and the run's directory alone, so `launch.evaluate` can do it for
+a run that many processes trained.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from launch.audio_events import encoders, evaluation
+from launch.audio_events.system import EventRecognition
+from launch.finetuning import Result
+from sigjax import export
+from sigjax.data.audio_events.stream import EventData
+from sigjax.inference.audio_events import AudioEventsModel, EventModelConfig
+from sigjax.inference.base import SignalConfig
+from sigjax.train.checkpoint import latest_variables
+from sigjax.train.writer import replace_file
+
+
+def conclude(system: EventRecognition, data: EventData, workdir: epath.Path) -> Result:
+    """Exports the chosen step, evaluates it on the test clips, writes the result.
+
+    Args:
+      system: Of the run.
+      data: Its data.
+      workdir: Its directory.
+
+    Returns:
+      What `WORKDIR/result.json` holds; as it is there, if it was done for that step.
+    """
+    last, _ = latest_variables(workdir)
+    selected = bool(system.train.select)
+    step, variables = latest_variables(workdir / "best" if selected else workdir)
+    file = workdir / "result.json"
+    if file.exists():
+        result = json.loads(file.read_text())
+        if (result["chosen_step"], result["last_step"]) == (step, last):
+            return result
+    found = encoders.model_of(system, data)
+    result: Result = {
+        "chosen_step": step,
+        "last_step": last,
+        "rule": _rule(system, data, last),
+        "weights": _weights(system),
+        "encoder": {
+            "kind": system.encoder.kind,
+            "weights": system.encoder.weights or "from scratch",
+            "source": dict(found.source),
+            "notes": list(found.notes),
+        },
+        "clips": {side: len(clips) for side, clips in data.sides.items()},
+        "remarks": data.remarks,
+        "classes": {head: list(names) for head, names in data.classes.items()},
+        "dataset": {
+            "path": str(data.dataset.path),
+            "name": data.dataset.name,
+            "fingerprint": data.dataset.fingerprint,
+            "simulated": data.simulated,
+        },
+        "validation": _validation(workdir, step)
+        if len(data.sides["validation"])
+        else None,
+        "test": None,
+    }
+    _export(system, data, workdir, found, variables, result)
+    if len(data.sides["test"]):
+        result["test"] = evaluation.evaluate(
+            open_bundle(workdir),
+            system,
+            data,
+            "test",
+            workdir / "eval" / "test",
+            result,
+        )
+    replace_file(file, (json.dumps(result, indent=1) + "\n").encode())
+    return result
+
+
+def open_bundle(workdir: epath.Path) -> AudioEventsModel:
+    """The bundle of a concluded run."""
+    model = export.load(workdir / "bundle")
+    assert isinstance(model, AudioEventsModel)
+    return model
+
+
+def _rule(system: EventRecognition, data: EventData, last: int) -> str:
+    select = system.train.select
+    if not select:
+        return f"the last step, {last}"
+    held = len(data.sides["validation"])
+    return f"the highest {select} of the {held} validation clips"
+
+
+def _weights(system: EventRecognition) -> str:
+    average = system.optim.averaging
+    if average.kind == "ema":
+        return f"exponential moving average, decay {average.decay:g}"
+    if average.kind == "epochs":
+        last = average.last_epoch or "last"
+        return f"mean of the ends of epochs {average.first_epoch} to {last}"
+    return "of the step"
+
+
+def _validation(workdir: epath.Path, step: int) -> dict[str, float]:
+    """The validation clips' figures at a step, from the run's log."""
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    for line in reversed(lines):
+        values = json.loads(line)
+        if values["step"] == step:
+            return {
+                name.removeprefix("val_"): value
+                for name, value in values.items()
+                if name.startswith("val_")
+            }
+    return {}
+
+
+def _export(
+    system: EventRecognition,
+    data: EventData,
+    workdir: epath.Path,
+    found: encoders.Pretrained,
+    variables: Mapping[str, Any],
+    result: Result,
+) -> None:
+    task = system.task
+    labels = tuple(data.classes.values())
+    export.save(
+        workdir / "bundle",
+        model="audio_events",
+        params=variables["params"],
+        state={k: v for k, v in variables.items() if k != "params"},
+        model_config=EventModelConfig(
+            task=task,
+            model=found.model,
+            classes=tuple((head, names) for head, names in data.classes.items()),
+            short=data.config.short,
+        ),
+        signal=SignalConfig(
+            rate_hz=task.fbank.expected_hz,
+            channels=1,
+            units="full scale",
+            window_s=task.window_s,
+            patch_s=task.fbank.shift_ms / 1000,
+            normalisation="fbank",
+        ),
+        preprocessing={"rate_hz": task.fbank.expected_hz, "short": data.config.short},
+        source_run={"workdir": str(workdir), "step": result["chosen_step"]},
+        labels=labels[0] if len(labels) == 1 else None,
+        extra={k: v for k, v in result.items() if k not in ("validation", "test")},
+    )
