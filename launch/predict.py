@@ -1,4 +1,4 @@
-r"""Recordings in, an answer out: activities of a wrist, or anomalies of a machine.
+r"""Recordings in, an answer out: activities of a wrist, anomalies of a machine, events.
 
     python -m launch.predict FILE FOLDER ... --bundle=BUNDLE --output=predictions
     arecord -f S16_LE -r 16000 -c 1 -t raw | python -m launch.predict - --bundle=BUNDLE
@@ -20,7 +20,13 @@ machine sounds nearest, and what is wrong with the sound, if anything. NAME.png 
 scores over the spectrogram, and where in time and frequency the most anomalous window
 is anomalous.
 
-Both leave summary.csv, a row per recording (and day), and report.json, which says what
+A recogniser of audio events (launch.finetune, or launch.convert of a network with a
+head) takes WAV, FLAC and OGG files of any rate and length: clips by the thousand or
+hours. NAME.csv has a row per window with the likeliest class and the probabilities of
+all, NAME_events.csv a row per event, from when to when; NAME.png shows both over the
+spectrogram. See --hop_s, --event_threshold and --top.
+
+All leave summary.csv, a row per recording (and day), and report.json, which says what
 became of every file. A file that cannot be read costs that file alone and is reported.
 Run again, the command leaves alone what it has done with the same bundle and settings.
 
@@ -41,6 +47,8 @@ import jax
 from absl import app, flags
 
 from launch import command, runtime
+from launch.audio_events import prediction as event_prediction
+from launch.audio_events import settings as event_settings
 from launch.sounds import prediction as sound_prediction
 from launch.sounds import settings as sound_settings
 from launch.sounds import stream as sound_stream
@@ -49,6 +57,7 @@ from launch.wrist.prediction import Settings, predict_files, table
 from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.wearable import calibration, names
+from sigjax.inference.audio_events import AudioEventsModel
 from sigjax.inference.base import BundleError
 from sigjax.train.checkpoint import CheckpointError
 from sigjax.train.writer import WorkdirError
@@ -100,7 +109,8 @@ def define_flags() -> None:
     prepare_flags.define_reading()
     sound_settings.define_flags()
     sound_stream.define_flags()
-    for module in (prepare_flags, sound_settings, sound_stream):
+    event_settings.define_flags()
+    for module in (prepare_flags, sound_settings, sound_stream, event_settings):
         flags.adopt_module_key_flags(module)  # Else --help leaves them out.
     flags.mark_flag_as_required("bundle")
 
@@ -132,8 +142,11 @@ def _run(inputs: Sequence[str]) -> dict[str, Any]:
     """The report, with `text` for people."""
     given = flags.FLAGS
     where = {"batch_size": given.batch_size or None, "overwrite": given.overwrite}
-    sounds = export.read_info(given.bundle)["model"] == "sound_detector"
-    if not sounds:
+    kind = export.MODELS[export.read_info(given.bundle)["model"]]
+    if kind is AudioEventsModel:
+        return _run_events(inputs, where)
+    _refuse(event_settings.OWN_FLAGS, "for audio events, and the bundle is of none")
+    if kind is not export.SoundDetector:
         only = "for a bundle of machine sounds, and this is none"
         _refuse((*sound_settings.FLAGS, *sound_stream.FLAGS), only)
         settings = _wearable_settings()
@@ -145,6 +158,19 @@ def _run(inputs: Sequence[str]) -> dict[str, Any]:
         inputs, given.bundle, given.output, sound_settings.settings(), **where
     )
     return {**report, "text": sound_prediction.table(report)}
+
+
+def _run_events(inputs: Sequence[str], where: dict[str, Any]) -> dict[str, Any]:
+    _refuse(_WEARABLE, "for wrist-worn devices, and the bundle is of audio events")
+    shared = event_settings.SHARED_FLAGS
+    only = tuple(name for name in sound_settings.FLAGS if name not in shared)
+    _refuse(only, "for machine sounds, and the bundle is of audio events")
+    _refuse(sound_stream.FLAGS, "for machine sounds on standard input")
+    given = flags.FLAGS
+    report = event_prediction.predict_files(
+        inputs, given.bundle, given.output, event_settings.settings(), **where
+    )
+    return {**report, "text": event_prediction.table(report)}
 
 
 def _listen() -> int:

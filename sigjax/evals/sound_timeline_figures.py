@@ -53,12 +53,7 @@ class Scored(NamedTuple):
 
         It is a hop wide, in the middle of the window; those at the ends reach there.
         """
-        middle = (self.start_s + self.end_s) / 2
-        width = np.minimum(self.hop_s, self.end_s - self.start_s)
-        left, right = middle - width / 2, middle + width / 2
-        left[:1], right[-1:] = self.start_s[:1], self.end_s[-1:]
-        left[1:] = np.maximum(left[1:], right[:-1])  # The last one reaches back.
-        return left, right
+        return cells(self.start_s, self.end_s, self.hop_s)
 
     def alarms(self) -> list[tuple[int, int, float, float]]:
         """First window and stop of each alarm, and when it begins and ends."""
@@ -67,6 +62,17 @@ class Scored(NamedTuple):
             (first, stop, float(left[first]), float(right[stop - 1]))
             for first, stop in _runs(self.alarm)
         ]
+
+
+def cells(
+    start_s: np.ndarray, end_s: np.ndarray, hop_s: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The parts of the time that windows stand for; see `Scored.cells`."""
+    middle, width = (start_s + end_s) / 2, np.minimum(hop_s, end_s - start_s)
+    left, right = middle - width / 2, middle + width / 2
+    left[:1], right[-1:] = start_s[:1], end_s[-1:]
+    left[1:] = np.maximum(left[1:], right[:-1])  # The last one reaches back.
+    return left, right
 
 
 class Worst(NamedTuple):
@@ -122,17 +128,16 @@ def recording(
     _draw_scores(axes, scored, strip.duration_s)
     below = figure.add_subplot(grid[1], sharex=axes)
     limits = levels([strip.value], 0.02, deepest=80)
-    image = _image(below, strip, "magma", limits)
-    _bar(figure, below, image, "dB")
+    bar(figure, below, image(below, strip, "magma", limits), "dB")
     if worst is not None and worst.end_s - worst.start_s < 0.99 * strip.duration_s:
         _bracket(axes, worst, "#444444")
         _bracket(below, worst, "white")
     axes.tick_params(labelbottom=False)
-    _time_axis(below, strip.duration_s, start)
+    time_axis(below, strip.duration_s, start)
     if worst is not None:
         _draw_worst(figure, worst, height, strip.duration_s, start)
-    _head(figure, title, _verdict(scored, start), note, height)
-    return _png(figure)
+    head(figure, title, _verdict(scored, start), note, height)
+    return png(figure)
 
 
 def _draw_scores(axes: matplotlib.axes.Axes, scored: Scored, last_s: float) -> None:
@@ -198,7 +203,7 @@ def _draw_worst(
     )
     shown = worst.spectrogram
     at = (worst.start_s, worst.start_s + shown.duration_s)
-    _image(axes, shown, greys, levels([shown.value], 0.02, deepest=80), at)
+    image(axes, shown, greys, levels([shown.value], 0.02, deepest=80), at)
     found = np.clip(np.nan_to_num(np.asarray(worst.value, np.float64)), 0, None)
     colours = [(0.83, 0.1, 0, min(0.95, 1.15 * i / 255)) for i in range(256)]
     spread = Spectrogram(found, shown.duration_s, worst.frequency_hz)
@@ -210,7 +215,7 @@ def _draw_worst(
         rasterized=True,
     )  # fmt: skip
     axes.set_ylim(-0.5, shown.value.shape[1] - 0.5)
-    _time_axis(axes, last_s, start, at)
+    time_axis(axes, last_s, start, at)
     what = "makes it anomalous" if worst.above else "raises its score"
     which = "" if worst.above else " (below the threshold)"
     axes.set_title(
@@ -255,7 +260,8 @@ def _bands_of(shown: Spectrogram) -> tuple[np.ndarray, np.ndarray]:
     return shown.band_hz, np.arange(len(shown.band_hz), dtype=np.float64)
 
 
-def _image(axes, shown: Spectrogram, colours, limits, at=None):
+def image(axes, shown: Spectrogram, colours, limits, at=None):
+    """Draws a spectrogram with frequencies beside it; returns the image."""
     image = axes.imshow(
         shown.value.T, origin="lower", aspect="auto", interpolation="none",
         cmap=colours, vmin=limits[0], vmax=limits[1],
@@ -272,14 +278,14 @@ def _image(axes, shown: Spectrogram, colours, limits, at=None):
     return image
 
 
-def _bar(figure, axes, image, label: str) -> None:
+def bar(figure, axes, image, label: str) -> None:
     """A scale of colours, right of the axes."""
     inside = axes.get_position()
     place = (inside.x1 + 0.012, inside.y0, 0.01, inside.height)
     figure.colorbar(image, cax=figure.add_axes(place), label=label)
 
 
-def _time_axis(axes, last_s: float, start, at=None) -> None:
+def time_axis(axes, last_s: float, start, at=None) -> None:
     """Ticks as clock time where the start is known, else since the beginning."""
     shown = (at or (0.0, last_s))[1] - (at or (0.0, last_s))[0]
     # Beyond a minute labels have whole seconds.
@@ -335,7 +341,9 @@ def _verdict(scored: Scored, start: datetime.datetime | None = None) -> str:
     return ("Alarm: " if len(found) == 1 else f"{len(found)} alarms: ") + text
 
 
-def _head(figure, title: str, verdict: str, note: str, height: float) -> None:
+def head(figure, title: str, verdict: str, note: str, height: float) -> None:
+    """Writes title, what happened and a note over a figure `height` inches high."""
+
     def write(x: float, inches: float, text: str, **look) -> None:
         figure.text(x, 1 - inches / height, text, va="top", parse_math=False, **look)
 
@@ -352,7 +360,8 @@ def printable(text: str, longest: int = 100) -> str:
     return text if len(text) <= longest else f"{text[:half]}…{text[-half:]}"
 
 
-def _png(figure: matplotlib.figure.Figure) -> bytes:
+def png(figure: matplotlib.figure.Figure) -> bytes:
+    """The figure as a file."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # A name in letters that the font lacks is drawn as boxes: no reason to stop.

@@ -42,7 +42,15 @@ class Rolling:
     one, as short as the sound.
     """
 
-    def __init__(self, *, rate_hz: int, source_hz: int, window_s: float, hop_s: float):
+    def __init__(
+        self,
+        *,
+        rate_hz: int,
+        source_hz: int,
+        window_s: float,
+        hop_s: float,
+        rest: float = _REST,
+    ):
         """Nothing has come yet.
 
         Args:
@@ -51,6 +59,8 @@ class Rolling:
           window_s: Length of a window.
           hop_s: From the beginning of one to that of the next; with more than
             `window_s` there is sound that no window holds.
+          rest: Share of a window that what is left at the end must have to be worth
+            one more.
 
         Raises:
           ValueError: A window or hop is shorter than a sample.
@@ -60,7 +70,7 @@ class Rolling:
             raise ValueError(
                 f"a window of {window_s:g} s every {hop_s:g} s: both must be longer"
             )
-        self._rate_hz, self._source_hz = rate_hz, source_hz
+        self._rate_hz, self._source_hz, self._rest = rate_hz, source_hz, rest
         self._wave, self._first = np.empty(0, np.float32), 0
         self._marks, self._first_mark = np.empty(0, np.uint8), 0
         self._next, self._covered = 0, 0
@@ -86,7 +96,7 @@ class Rolling:
         found = self.push(block)
         heard = self._first + len(self._wave)
         rest = heard - self._covered
-        if rest >= _REST * self._window or (rest and not self._covered):
+        if rest and (rest >= self._rest * self._window or not self._covered):
             found.append(self._cut(max(0, heard - self._window), heard))
         return found
 
