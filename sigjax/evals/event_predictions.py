@@ -87,7 +87,7 @@ class EventPredictions:
         if broken.any():
             raise PredictionsError(
                 f"{broken.sum()} of {rows} clips have no finite probabilities, the"
-                f" first {self.path[broken][0]!r}: is the model damaged?"
+                f" first {str(self.path[broken][0])!r}: is the model damaged?"
             )
 
     def __len__(self) -> int:
@@ -179,7 +179,8 @@ def event_order(predictions: EventPredictions) -> np.ndarray:
     # Clips of one start may differ in where they end.
     if twice.any() and p.kind != "verb_noun":
         raise PredictionsError(
-            f"{twice.sum()} clips are there twice, the first {path[1:][twice][0]!r}"
+            f"{twice.sum()} clips are there twice, the first"
+            f" {str(path[1:][twice][0])!r}"
         )
     return rows
 
