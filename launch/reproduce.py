@@ -32,14 +32,14 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from absl import app, flags
 from etils import epath
 
 from launch import runtime
-from launch.reproduction import cells, claims, costs, papers
+from launch.reproduction import cells, claims, costs, papers, rendering
 from launch.reproduction.runner import Cells, Outcome
 from sigjax.config import ConfigError
 from sigjax.data.datasets.folders import DatasetError
@@ -184,27 +184,13 @@ class Session:
             "overrides": "",
             **self.opened.header,
             "command": command(),
-            "made_with": made_with(results),
+            "made_with": rendering.made_with(results),
         }
 
 
 def command() -> str:
     """This command, to be typed again."""
     return shlex.join(["python", "-m", "launch.reproduce", *sys.argv[1:]])
-
-
-def made_with(results: Sequence[Mapping[str, Any]]) -> str:
-    """Versions, devices and revisions of the cells, in one line."""
-
-    def every(values: Iterable[str]) -> str:
-        return " and ".join(dict.fromkeys(values)) or "nothing has run"
-
-    names = ("sigjax", "jax", "python")
-    versions = every(
-        ", ".join(f"{name} {r['versions'][name]}" for name in names) for r in results
-    )
-    devices = every(f"{len(r['devices'])} x {r['devices'][0]}" for r in results)
-    return f"{versions}; {devices}; git {every(r['git'] for r in results)}"
 
 
 def run(session: Session, say=print) -> Mapping[str, Outcome]:

@@ -1,7 +1,7 @@
 """How every table is written: for a terminal, as Markdown, CSV and JSON."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from etils import epath
@@ -48,6 +48,20 @@ def header_lines(
         lines += [f"overrides: {table['overrides']}"]
     lines += [f"command: {table['command']}", f"made with: {table['made_with']}"]
     return lines
+
+
+def made_with(results: Sequence[Mapping[str, Any]]) -> str:
+    """Versions, devices and revisions of the cells, in one line."""
+
+    def every(values: Iterable[str]) -> str:
+        return " and ".join(dict.fromkeys(values)) or "nothing has run"
+
+    names = ("sigjax", "jax", "python")
+    versions = every(
+        ", ".join(f"{name} {r['versions'][name]}" for name in names) for r in results
+    )
+    devices = every(f"{len(r['devices'])} x {r['devices'][0]}" for r in results)
+    return f"{versions}; {devices}; git {every(r['git'] for r in results)}"
 
 
 def as_text(page: Page) -> str:
