@@ -57,8 +57,8 @@ def score(
 
     Args:
       predictions: Clips without a label are counted and not scored.
-      bootstrap: Resamples of sources. Of 527 classes and 20,000 clips, mAP takes two
-        minutes for 1,000; with 0 there are no intervals.
+      bootstrap: Resamples of sources. Of 527 classes and 20,000 clips, mAP takes about
+        three minutes for 1,000; with 0 there are no intervals.
       seed: Of the resamples.
 
     Returns:

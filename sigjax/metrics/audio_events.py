@@ -113,24 +113,7 @@ def average_precision(
     score, target = _scores(score, 1), np.asarray(target)
     if target.shape != score.shape:
         raise EventMetricsError(f"{len(target)} targets and {len(score)} scores")
-    if not ((target == 0) | (target == 1)).all():
-        raise EventMetricsError("targets are 0 or 1")
-    each = np.ones(len(score)) if weight is None else np.asarray(weight, np.float64)
-    if each.shape[-1:] != score.shape or (each.size and each.min() < 0):
-        raise EventMetricsError(
-            f"weights are not negative and [*r, {len(score)}], got {list(each.shape)}"
-        )
-    falling = np.argsort(-score, kind="stable")
-    ordered, positive = score[falling], target[falling].astype(bool)
-    last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(score) - 1)
-    each = each[..., falling]
-    hits = np.cumsum(each * positive, axis=-1)[..., last] if len(score) else each
-    taken = np.cumsum(each, axis=-1)[..., last] if len(score) else each
-    precision = np.divide(hits, taken, out=np.zeros_like(hits), where=taken > 0)
-    gained = np.diff(hits, axis=-1, prepend=0.0)
-    total = (each * positive).sum(axis=-1)
-    area = (gained * precision).sum(axis=-1)
-    return np.divide(area, total, out=np.full_like(total, np.nan), where=total > 0)
+    return average_precisions(target[:, None], score[:, None], weight=weight)[..., 0]
 
 
 def average_precisions(
@@ -154,11 +137,46 @@ def average_precisions(
         raise EventMetricsError(
             f"targets {list(target.shape)} and scores {list(score.shape)}"
         )
+    if not ((target == 0) | (target == 1)).all():
+        raise EventMetricsError("targets are 0 or 1")
+    each = np.ones(len(score)) if weight is None else np.asarray(weight, np.float64)
+    if each.shape[-1:] != score.shape[:1] or (each.size and each.min() < 0):
+        raise EventMetricsError(
+            f"weights are not negative and [*r, {len(score)}], got {list(each.shape)}"
+        )
+    # Clips first, so that a clip's weights in all resamples are moved as one.
+    by_clip = np.ascontiguousarray(each.reshape(-1, len(score)).T)
     found = [
-        average_precision(target[:, v], score[:, v], weight=weight)
+        _precision(target[:, v].astype(bool), score[:, v], by_clip)
         for v in range(score.shape[1])
     ]
-    return np.stack(found, axis=-1)
+    return np.stack(found, axis=-1).reshape(*each.shape[:-1], score.shape[1])
+
+
+def _precision(target: np.ndarray, score: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Average precision of one class, bool and float64 `[n]`, `[n, r]` to `[r]`.
+
+    Recall grows at scores of positive clips alone, so what lies between two of them is
+    summed at once: AudioSet has a hundred of 20,000.
+    """
+    falling = np.argsort(-score, kind="stable")
+    ordered, positive = score[falling], np.flatnonzero(target[falling])
+    if not len(positive):
+        return np.full(weight.shape[1], np.nan)
+    changes = ordered[1:] != ordered[:-1]
+    step = np.concatenate([[0], np.cumsum(changes)])
+    last = np.append(np.flatnonzero(changes), len(score) - 1)
+    # Steps with a positive clip, of p: where each ends, and its first positive.
+    steps, first = np.unique(step[positive], return_index=True)
+    ends = last[steps]
+    weight = weight[falling[: ends[-1] + 1]]
+    begins = np.concatenate([[0], ends[:-1] + 1])
+    taken = np.cumsum(np.add.reduceat(weight, begins, axis=0), axis=0)
+    gained = np.add.reduceat(weight[positive], first, axis=0)
+    hits = np.cumsum(gained, axis=0)
+    precision = np.divide(hits, taken, out=np.zeros_like(hits), where=taken > 0)
+    area, total = (gained * precision).sum(axis=0), hits[-1]
+    return np.divide(area, total, out=np.full_like(total, np.nan), where=total > 0)
 
 
 def mean_average_precision(precisions: np.ndarray) -> np.ndarray:
