@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sigjax.nn.conv import precision
+from sigjax.nn.products import wide_product
 from sigjax.nn.torch_init import bias_init, kernel_init
 from sigjax.typing import Array, Float
 
@@ -101,7 +102,6 @@ class NeighbourhoodAttention(nn.Module):
 
     def _attend(self, qkv: Array) -> Array:
         batch, rows, columns, width = qkv.shape
-        level = precision(self.dtype)
         cells_y, keys_y, near_y = _tiles(rows, self.taps)
         cells_x, keys_x, near_x = _tiles(columns, self.taps)
         q, k, v = jnp.split(qkv, 3, axis=-1)
@@ -116,19 +116,13 @@ class NeighbourhoodAttention(nn.Module):
         q = cut(q * (width // 3 // self.heads) ** -0.5, cells_y, cells_x)
         k, v = cut(k, keys_y, keys_x), cut(v, keys_y, keys_x)
         wide = jnp.promote_types(self.dtype, jnp.float32)
-        logits = jnp.einsum(
-            "bhtuqk,bhtunk->bhtuqn",
-            q,
-            k,
-            precision=level,
-            preferred_element_type=wide,
-        )
+        logits = wide_product("bhtuqk,bhtunk->bhtuqn", q, k)
         logits = logits + self._bias(near_y, near_x, wide).reshape(logits.shape[1:])
         inside = np.einsum("tij,uab->tuiajb", near_y.any(-1), near_x.any(-1))
         hide = np.where(inside.reshape(logits.shape[2:]), 0, -np.inf)
         weights = jax.nn.softmax(logits + jnp.asarray(hide, wide), axis=-1)
         weights = weights.astype(self.dtype)
-        mixed = jnp.einsum("bhtuqn,bhtunk->bhtuqk", weights, v, precision=level)
+        mixed = wide_product("bhtuqn,bhtunk->bhtuqk", weights, v).astype(self.dtype)
         mixed = mixed.transpose(0, 2, 3, 4, 1, 5)
         mixed = mixed.reshape(batch, *q.shape[2:4], _TILE, _TILE, -1).swapaxes(2, 3)
         mixed = mixed.reshape(batch, len(cells_y) * _TILE, len(cells_x) * _TILE, -1)

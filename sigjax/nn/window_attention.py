@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sigjax.nn.conv import precision
+from sigjax.nn.products import wide_product
 from sigjax.nn.torch_init import bias_init, kernel_init
 from sigjax.typing import Array, Float
 
@@ -71,7 +72,8 @@ def shift_mask(
     region, real = cut(region), cut(real)
     mask = np.where(region[:, :, None] == region[:, None], 0.0, _APART)
     # A window may be padding alone: its queries keep finite logits, and are dropped.
-    hide = np.logical_not(real)[:, None] & real.any(axis=1)[:, None, None]
+    empty = np.max(real, axis=1)[:, None, None] == 0
+    hide = (real[:, None] == 0) & ~empty
     return np.where(hide, -np.inf, mask).astype(np.float32)
 
 
@@ -140,16 +142,10 @@ class WindowAttention(nn.Module):
         table = self.param("table", nn.initializers.normal(0.01), shape)
         bias = jnp.asarray(table)[relative_index(self.window)].transpose(2, 0, 1)
         wide = jnp.promote_types(self.dtype, jnp.float32)
-        logits = jnp.einsum(
-            "bwqhk,bwnhk->bwhqn",
-            q * (width // heads) ** -0.5,
-            k,
-            precision=level,
-            preferred_element_type=wide,
-        )
+        logits = wide_product("bwqhk,bwnhk->bwhqn", q * (width // heads) ** -0.5, k)
         logits = logits + bias.astype(wide)
         if mask is not None:
             logits = logits + jnp.asarray(mask, wide)[:, None]
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
-        mixed = jnp.einsum("bwhqn,bwnhk->bwqhk", weights, v, precision=level)
+        mixed = wide_product("bwhqn,bwnhk->bwqhk", weights, v).astype(self.dtype)
         return linear(width, "out")(mixed.reshape(cells.shape))

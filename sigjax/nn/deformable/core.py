@@ -13,7 +13,6 @@ import jax
 import jax.numpy as jnp
 
 from sigjax.nn.attention import attention_kind
-from sigjax.nn.conv import precision
 from sigjax.nn.deformable import slices
 from sigjax.nn.deformable.conventions import Convention
 from sigjax.nn.deformable.position_bias import (
@@ -23,6 +22,7 @@ from sigjax.nn.deformable.position_bias import (
     position_bias,
 )
 from sigjax.nn.deformable.windows import add_windows
+from sigjax.nn.products import wide_product
 from sigjax.typing import Array, Float
 
 # Logits of the groups that are computed at once: 4 MiB, about what a cache holds.
@@ -89,18 +89,10 @@ def plain_attention(
         bias = None if bias is None else bias.astype(q.dtype)
         mixed = jax.nn.dot_product_attention(q, k, v, bias=bias, implementation=kind)
         return mixed.reshape(*q.shape[:2], -1)
-    wide = jnp.promote_types(q.dtype, jnp.float32)
-    level = precision(q.dtype)
-    logits = jnp.einsum(
-        "bmhd,bnhd->bhmn",
-        q * q.shape[-1] ** -0.5,
-        k,
-        precision=level,
-        preferred_element_type=wide,
-    )
+    logits = wide_product("bmhd,bnhd->bhmn", q * q.shape[-1] ** -0.5, k)
     weights = jax.nn.softmax(logits if bias is None else logits + bias, axis=-1)
-    mixed = jnp.einsum("bhmn,bnhd->bmhd", weights.astype(v.dtype), v, precision=level)
-    return mixed.reshape(*q.shape[:2], -1)
+    mixed = wide_product("bhmn,bnhd->bmhd", weights.astype(v.dtype), v)
+    return mixed.astype(v.dtype).reshape(*q.shape[:2], -1)
 
 
 def _fits_cudnn(q: Array, k: Array) -> bool:
@@ -166,16 +158,9 @@ def _plan(points, table, size, convention):
     return slices.plan(points, which, size, convention)
 
 
-def _product(subscripts: str, x: Array, y: Array) -> Array:
-    wide = jnp.promote_types(x.dtype, jnp.float32)
-    return jnp.einsum(
-        subscripts, x, y, preferred_element_type=wide, precision=precision(x.dtype)
-    )
-
-
 def _logits(q, k, padded, where, size):
     bias = slices.plan_bias(padded, where, size).swapaxes(1, 2)
-    logits = _product("ghnd,ghdm->ghnm", k, q)
+    logits = wide_product("ghnd,ghdm->ghnm", k, q)
     return logits + bias.reshape(logits.shape)
 
 
@@ -191,7 +176,7 @@ def _tiled_forward(q, k, v, table, points, size, convention):
         top = logits.max(axis=2, keepdims=True)
         weights = jnp.exp(logits - top)
         total = weights.sum(axis=2, keepdims=True)
-        mixed = _product("ghnd,ghnm->ghdm", v, weights.astype(v.dtype)) / total
+        mixed = wide_product("ghnd,ghnm->ghdm", v, weights.astype(v.dtype)) / total
         return mixed.astype(v.dtype), top + jnp.log(total)
 
     where = _plan(points, table, size, convention)
@@ -211,16 +196,16 @@ def _tiled_backward(size, convention, saved, gradient):
         q, k, v, where, out, log_total, gradient = part
         weights = jnp.exp(_logits(q, k, padded, where, size) - log_total)
         inner = (out.astype(weights.dtype) * gradient).sum(axis=2, keepdims=True)
-        found = weights * (_product("ghnd,ghdm->ghnm", v, gradient) - inner)
+        found = weights * (wide_product("ghnd,ghdm->ghnm", v, gradient) - inner)
         weights, found = jax.lax.optimization_barrier((weights, found))
         by_key = found.reshape(block, heads, keys, *size).swapaxes(1, 2)
         windows, places = slices.plan_gradients(padded, where, by_key)
         table_gradient = add_windows(windows, where.which, where.starts, table_gradient)
         weights, found = weights.astype(v.dtype), found.astype(v.dtype)
         gradients = (
-            _product("ghnd,ghnm->ghdm", k, found).astype(q.dtype),
-            _product("ghnm,ghdm->ghnd", found, q).astype(k.dtype),
-            _product("ghnm,ghdm->ghnd", weights, gradient).astype(v.dtype),
+            wide_product("ghnd,ghnm->ghdm", k, found).astype(q.dtype),
+            wide_product("ghnm,ghdm->ghnd", found, q).astype(k.dtype),
+            wide_product("ghnm,ghdm->ghnd", weights, gradient).astype(v.dtype),
             slices.point_gradient(places, size),
         )
         return table_gradient, gradients

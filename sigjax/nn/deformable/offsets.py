@@ -4,7 +4,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sigjax.nn.conv import depthwise, precision
+from sigjax.nn.conv import depthwise
+from sigjax.nn.products import wide_product
 from sigjax.nn.torch_init import bias_init, kernel_init
 from sigjax.typing import Array, Float
 
@@ -53,11 +54,4 @@ class OffsetNetwork(nn.Module):
             )(x)
         x = jax.nn.gelu(x, approximate=False)
         last = self.param("points", kernel_init, (width, 2)).astype(self.dtype)
-        wide = jnp.promote_types(self.dtype, jnp.float32)
-        return jnp.einsum(
-            "brqgc,cp->bgrqp",
-            x,
-            last,
-            precision=precision(self.dtype),
-            preferred_element_type=wide,
-        )
+        return wide_product("brqgc,cp->bgrqp", x, last)
