@@ -7,12 +7,12 @@ import numpy as np
 from etils import epath
 
 from sigjax.data.audio_events.clips import COLUMNS, Classes, EventClip, Kind
+from sigjax.data.audio_events.targets import MISSING, Targets
 from sigjax.data.clip_set import ClipSet
 from sigjax.data.datasets.audio_events import FORMAT
 from sigjax.data.datasets.folders import DatasetError, open_set
 
-# A clip that has no class of a head.
-MISSING = -1
+__all__ = ["MISSING", "EventSet"]
 
 
 class EventSet(ClipSet[EventClip]):
@@ -80,17 +80,6 @@ class EventSet(ClipSet[EventClip]):
           `label`, or `verb` and `noun`: int32 `[n]`, -1 for none; or `target`: float32
           `[n, v]`, 1 for each class of the clip.
         """
-        found: dict[str, np.ndarray] = {}
-        for head, names in (classes or self.classes).items():
-            number = {name: index for index, name in enumerate(names)}
-            own = [self.clips[index].named(head) for index in indices]
-            if self.multi_label:
-                value = np.zeros((len(own), len(names)), np.float32)
-                for row, labels in enumerate(own):
-                    value[row, [number[n] for n in labels if n in number]] = 1
-            else:
-                value = np.array(
-                    [number.get(n[0], MISSING) if n else MISSING for n in own], np.int32
-                )
-            found[head] = value
-        return found
+        clips = [self.clips[index] for index in indices]
+        found = Targets(clips, classes or self.classes, multi_label=self.multi_label)
+        return found.take(range(len(clips)))

@@ -14,6 +14,7 @@ from sigjax.data.audio_events.stream_config import (
     EventDataConfig,
     SimulatedEventsConfig,
 )
+from sigjax.data.audio_events.targets import Targets
 from sigjax.data.crops import Batch
 from sigjax.data.pipeline import SourceData, steps_per_epoch
 from sigjax.data.segments import Segments, Short, fitted, window_starts
@@ -24,7 +25,6 @@ __all__ = [
     "EventWindows",
     "SimulatedEventsConfig",
     "Window",
-    "balanced_weights",
 ]
 
 Side = Literal["train", "validation", "test"]
@@ -51,7 +51,7 @@ class EventWindows:
     Attributes:
       dataset: Where they are read from.
       indices: Int64 `[n]`, number in `dataset` of the clip that each window is of.
-      targets: By head, what each is: int32 `[n]`, or float32 `[n, v]`.
+      targets: What each is.
       samples: Length of a window.
       short: What becomes of shorter clips.
       starts: Int64 `[n]`, where each begins in an evaluation.
@@ -93,7 +93,11 @@ class EventWindows:
             indices = np.repeat(indices, counts)
             self.share = np.repeat(1 / counts, counts).astype(np.float32)
         self.indices = indices
-        self.targets = dataset.targets(indices, classes)
+        self.targets = Targets(
+            [dataset.clips[index] for index in indices],
+            classes,
+            multi_label=dataset.multi_label,
+        )
 
     def __len__(self) -> int:
         """Windows: as many as clips, but where they slide."""
@@ -142,7 +146,7 @@ class EventWindows:
             "wave": wave,
             "valid": valid,
             "clip": numbers.astype(np.int32),
-            **{head: value[rows] for head, value in self.targets.items()},
+            **self.targets.take(rows),
         }
         if self.share is not None:
             found["weight"] = self.share[rows]
@@ -191,11 +195,9 @@ class EventData(SourceData[EventWindows]):
         self.validation_source = self._windows(
             found.validation, self._hop(None) if sliding else None
         )
-        self.class_counts = _counts(self.train_source.targets, self.classes)
+        self.class_counts = self.train_source.targets.counts()
         if config.sampling == "balanced":
-            self.train_weights = balanced_weights(
-                self.train_source.targets, self.class_counts
-            )
+            self.train_weights = self.train_source.targets.balanced_weights()
 
     def _windows(self, indices: np.ndarray, hop: int | None) -> EventWindows:
         return EventWindows(
@@ -266,7 +268,7 @@ class EventData(SourceData[EventWindows]):
             "clip": empty((b,), np.int32),
             **{
                 head: empty((b, *value.shape[1:]), value.dtype)
-                for head, value in self.train_source.targets.items()
+                for head, value in self.train_source.targets.take([]).items()
             },
         }
 
@@ -318,45 +320,6 @@ class EventData(SourceData[EventWindows]):
             hop=self._hop(hop_s),
             short=self.config.short,
         )
-
-
-def balanced_weights(
-    targets: Mapping[str, np.ndarray], counts: Mapping[str, np.ndarray]
-) -> np.ndarray:
-    """Sampling weights of clips: of each class one through its clips, summed.
-
-    As AST (Gong et al. 2021) draws AudioSet, whose recipe adds 0.01 to each count.
-    Clips in which no class sounds are taken for one of their own.
-
-    Args:
-      targets: By head, int `[n]` classes (-1 for none) or float `[n, v]` of 0 and 1.
-      counts: By head, int `[v]`, clips of each class.
-
-    Returns:
-      Float64 `[n]`, of the sum 1.
-    """
-    total: np.ndarray | float = 0.0
-    for head, value in targets.items():
-        each = 1 / (counts[head] + 0.01)
-        if value.ndim > 1:
-            empty = ~value.any(axis=1)
-            own = value @ each + empty / (empty.sum() + 0.01)
-        else:
-            own = np.append(each, 0.0)[value]
-        total = total + np.asarray(own, np.float64)
-    total = np.asarray(total)
-    return total / total.sum()
-
-
-def _counts(
-    targets: Mapping[str, np.ndarray], classes: Classes
-) -> dict[str, np.ndarray]:
-    return {
-        head: value.sum(axis=0).astype(np.int64)
-        if value.ndim > 1
-        else np.bincount(value[value >= 0], minlength=len(classes[head]))
-        for head, value in targets.items()
-    }
 
 
 def _digest(values: Sequence[Any]) -> str:

@@ -30,6 +30,8 @@ from sigjax.data.clips import Report, Stretch
 from sigjax.data.datasets.folders import DatasetError, build_set, differences
 
 SOUND_COLUMNS = ("samples", "at_limit", "silent", "digest")
+# Clips of 10 s at 16 kHz then take 6 GB; a split of more goes on in another.
+MOST_IN_FILE = 20_000
 Progress = Callable[[Iterable[Any]], Iterable[Any]]
 
 
@@ -212,10 +214,11 @@ class _Splits:
         used = (sound for sound in sounds if self._usable(sound))
         groups = itertools.groupby(used, key=lambda s: self.kind.split_key(s.clip))
         for key, group in groups:
-            name = self.kind.split_name(key, self.metadata["splits"])
-            self.metadata["splits"].append(name)
-            # TFDS takes all rows before it asks for the next split.
-            yield name, [functools.partial(self._rows, group)]
+            for part in _parts(group):
+                name = self.kind.split_name(key, self.metadata["splits"])
+                self.metadata["splits"].append(name)
+                # TFDS takes all rows before it asks for the next split.
+                yield name, [functools.partial(self._rows, part)]
         if not self.metadata["splits"]:
             raise DatasetError(self._nothing())
         self.metadata["fingerprint"] = _fingerprint(self.metadata, self.facts)
@@ -355,6 +358,12 @@ def simulated(manifest: ClipManifest) -> bool:
     """Whether a file SIMULATED.txt lies in the root or between it and a clip."""
     folders = {parent for c in manifest.clips for parent in epath.Path(c.path).parents}
     return any((manifest.root / at / "SIMULATED.txt").exists() for at in folders)
+
+
+def _parts(sounds: Iterator[clip_reading.Sound]) -> Iterator[Iterator[Any]]:
+    """As many at a time as a file should hold; each part is used up before the next."""
+    for first in sounds:
+        yield itertools.chain([first], itertools.islice(sounds, MOST_IN_FILE - 1))
 
 
 def _fingerprint(metadata: Mapping[str, Any], facts: Mapping[str, Any]) -> str:

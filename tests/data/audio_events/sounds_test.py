@@ -10,7 +10,7 @@ from etils import epath
 from sigjax.data.audio_events import layouts
 from sigjax.data.audio_events.clips import EventClip, EventManifest, Report
 from sigjax.data.audio_events.sounds import EventSet
-from sigjax.data.datasets import audio_events
+from sigjax.data.datasets import audio_events, sound_clips
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.datasets.sound_clips import SoundSettings
 from tests.data.audio_events import tiny_events
@@ -154,3 +154,13 @@ def test_sets_of_machine_sounds_are_none_of_these(tmp_path):
     path, _ = machine_sound.build(*folder.folder_manifest(root), tmp_path / "sets")
     with pytest.raises(DatasetError, match="not a set of audio events"):
         EventSet.open(path)
+
+
+def test_large_splits_go_on_in_another_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(sound_clips, "MOST_IN_FILE", 3)
+    manifest = tiny_events.numbered(tmp_path / "in", [800] * 7)
+    dataset = tiny_events.built(manifest, tmp_path / "sets")
+    assert dataset.metadata["splits"] == ["train", "train_2", "train_3"]
+    assert dataset.clips == manifest.clips
+    for number in (0, 2, 3, 6):
+        assert dataset.read(number)[0] == 1000 * number

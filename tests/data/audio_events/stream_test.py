@@ -16,8 +16,8 @@ from sigjax.data.audio_events.stream import (
     EventData,
     EventDataConfig,
     EventWindows,
-    balanced_weights,
 )
+from sigjax.data.audio_events.targets import Targets
 from sigjax.data.datasets import audio_events
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.train.task import Data
@@ -197,15 +197,19 @@ def test_balanced_sampling_draws_classes_alike(tmp_path):
 
 
 def test_weights_of_several_labels_add_up():
-    target = np.array([[1, 1], [1, 0], [1, 0], [0, 0]], np.float32)
-    weights = balanced_weights({"target": target}, {"target": np.array([3, 1])})
+    labels = [("x", "y"), ("x",), ("x",), ()]
+    clips = [EventClip(path="p", labels=own) for own in labels]
+    targets = Targets(clips, {"target": ("x", "y")}, multi_label=True)
+    assert targets.counts()["target"].tolist() == [3, 1]
     expected = np.array([1 / 3.01 + 1 / 1.01, 1 / 3.01, 1 / 3.01, 1 / 1.01])
-    np.testing.assert_allclose(weights, expected / expected.sum())
-    heads = {"verb": np.array([0, 0, 1]), "noun": np.array([1, 0, -1])}
-    counts = {"verb": np.array([2, 1]), "noun": np.array([1, 1])}
-    weights = balanced_weights(heads, counts)
-    expected = np.array([1 / 2.01 + 1 / 1.01, 1 / 2.01 + 1 / 1.01, 1 / 1.01])
-    np.testing.assert_allclose(weights, expected / expected.sum())
+    np.testing.assert_allclose(targets.balanced_weights(), expected / expected.sum())
+    words = [("v", "n"), ("v", "m"), ("w", "n")]
+    clips = [EventClip(path="p", verb=v, noun=n) for v, n in words]
+    heads = {"verb": ("v", "w"), "noun": ("n",)}  # "m" is not numbered
+    targets = Targets(clips, heads, multi_label=False)
+    assert targets.take([2, 1])["noun"].tolist() == [0, -1]
+    expected = np.array([1 / 2.01 + 1 / 2.01, 1 / 2.01 + 1 / 1.01, 1 / 1.01 + 1 / 2.01])
+    np.testing.assert_allclose(targets.balanced_weights(), expected / expected.sum())
 
 
 def test_of_long_clips_the_middle_is_held_out(dataset):
