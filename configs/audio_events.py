@@ -282,7 +282,7 @@ def smoke(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Half a second a clip, a narrow network of two blocks."""
     c = demo(c)
     c.data.simulate = dict(
-        layout="esc50", clips=5, classes=3, clip_s=0.5, rate_hz=16000, seed=0
+        layout="esc50", clips=8, classes=3, clip_s=0.5, rate_hz=16000, seed=0
     )
     c.task.fbank.n_mels = 32
     c.task.window_s = c.data.window_s = 0.5

@@ -102,7 +102,7 @@ def recording(
         map_axes = figure.add_subplot(place[0], sharex=axes)
         _map(figure, map_axes, heard, events)
         time_axis(map_axes, strip.duration_s, start)
-    head(figure, title, verdict, note, height)
+    head(figure, title, verdict, note, height, calm=True)
     return png(figure)
 
 
@@ -127,8 +127,7 @@ def _map(figure, axes, heard: Heard, events: Sequence[Shown]) -> None:
     edges = np.append(heard.left_s, heard.right_s[-1:])
     colours = matplotlib.colors.LinearSegmentedColormap.from_list(
         "", ["#ffffff", "#9ecae1", "#08519c"]
-    )
-    colours.set_bad("#ececec")
+    ).with_extremes(bad="#ececec")
     found = axes.pcolormesh(
         edges, np.arange(len(heard.names) + 1) - 0.5,
         np.ma.masked_invalid(heard.probability.T), cmap=colours, vmin=0, vmax=1,

@@ -341,13 +341,18 @@ def _verdict(scored: Scored, start: datetime.datetime | None = None) -> str:
     return ("Alarm: " if len(found) == 1 else f"{len(found)} alarms: ") + text
 
 
-def head(figure, title: str, verdict: str, note: str, height: float) -> None:
-    """Writes title, what happened and a note over a figure `height` inches high."""
+def head(
+    figure, title: str, verdict: str, note: str, height: float, *, calm: bool = False
+) -> None:
+    """Writes title, what happened and a note over a figure `height` inches high.
+
+    Unless it is `calm`, what happened is coloured, if anything has.
+    """
 
     def write(x: float, inches: float, text: str, **look) -> None:
         figure.text(x, 1 - inches / height, text, va="top", parse_math=False, **look)
 
-    colour = "#1a1a1a" if verdict.startswith("No") else _NOTE
+    colour = "#1a1a1a" if calm or verdict.startswith("No") else _NOTE
     write(0.012, 0.1, printable(title), size=11, color="#444444")
     write(0.012, 0.36, verdict, size=13, weight="bold", color=colour)
     write(0.992, 0.1, note, ha="right", size=8.5, weight="bold", color=_NOTE)
