@@ -12,6 +12,17 @@ Systems:
              weights are the University of Oxford's, for academic use: fetch
              model_check_point/mtl_best.mdl from github.com/OxWearables/ssl-wearables,
              under the licence there.
+  ast        Audio Spectrogram Transformers (Gong et al. 2021): the folder of a
+             snapshot of transformers' ASTForAudioClassification (config.json and
+             model.safetensors or pytorch_model.bin), a .pth of
+             github.com/YuanGongND/ast, or a distilled DeiT of ImageNet, whose stem and
+             positions become those of spectrograms: see `sigjax.convert.ast`.
+  dat        DAT and DAT++ of ImageNet (github.com/LeapLabTHU/DAT), as networks of
+             spectrograms: see `sigjax.convert.dat`. DATAR starts from them.
+
+Bundles of ast and dat recognise audio events if they have a head, and give features in
+any case; `encoder.weights=BUNDLE` of launch.finetune trains them on. `--frames` and
+`--bands` are of the spectrograms that they shall take: 1024 frames are 10 s.
 """
 
 import dataclasses
@@ -26,7 +37,9 @@ from etils import epath
 
 from launch import command, runtime
 from sigjax import export
+from sigjax.convert.ast import read_ast
 from sigjax.convert.audio import AudioWeights, weights_file
+from sigjax.convert.dat import read_dat
 from sigjax.convert.harnet import convert_harnet
 from sigjax.convert.torch_files import WeightsError, read_state_dict
 
@@ -141,6 +154,17 @@ SYSTEMS: Mapping[str, System] = {
             " github.com/OxWearables/ssl-wearables; sigjax does not distribute them"
         ),
     ),
+    "ast": System(
+        read=audio(read_ast),
+        licence=(
+            "AST's weights and code are under BSD-3-Clause (Yuan Gong), DeiT's under"
+            " Apache-2.0 (Facebook); of others see where the file came from"
+        ),
+    ),
+    "dat": System(
+        read=audio(read_dat),
+        licence="DAT's weights and code are under Apache-2.0 (LeapLabTHU)",
+    ),
 }
 
 
@@ -219,8 +243,8 @@ def define_flags() -> None:
     flags.DEFINE_string("from", None, "Checkpoint, safetensors file or snapshot.")
     flags.DEFINE_enum("system", None, list(SYSTEMS), "Whose network it is.")
     flags.DEFINE_string("output", None, "Folder of the bundle; replaced if it is one.")
-    flags.DEFINE_integer("frames", None, "Of an audio network's spectrograms.")
-    flags.DEFINE_integer("bands", None, "Likewise.")
+    flags.DEFINE_integer("frames", None, "Of spectrograms; 1024 are 10 s.")
+    flags.DEFINE_integer("bands", None, "Of spectrograms.")
     flags.mark_flags_as_required(["from", "system", "output"])
 
 

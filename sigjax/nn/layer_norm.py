@@ -90,5 +90,6 @@ class LayerNorm(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (x.shape[-1],))
         # What comes in may be wider than what goes out; then it counts in full.
         wide = jnp.promote_types(x.dtype, self.dtype)
+        scale, bias = jnp.asarray(scale), jnp.asarray(bias)  # out of a file: NumPy's
         y: Array = layer_norm(x.astype(wide), scale, bias, self.epsilon)
         return y.astype(self.dtype)

@@ -12,6 +12,7 @@ cache, forward and with the backward pass: 0.06 s and 0.22 s; with all logits at
 import jax
 import jax.numpy as jnp
 
+from sigjax.nn.products import wide_product
 from sigjax.typing import Array, Float
 
 # Queries at a time: of 1,214 keys, 1.2 MB of float32 logits. 512 are as fast.
@@ -45,11 +46,11 @@ def _forward(q, k, v):
         own, keys, values = parts
 
         def rows(q):
-            logits = _product("qk,nk->qn", q, keys)
+            logits = wide_product("qk,nk->qn", q, keys)
             top = logits.max(axis=-1, keepdims=True)
             weights = jnp.exp(logits - top)
             total = weights.sum(axis=-1, keepdims=True)
-            mixed = _product("qn,nk->qk", weights.astype(values.dtype), values)
+            mixed = wide_product("qn,nk->qk", weights.astype(values.dtype), values)
             return (mixed / total).astype(values.dtype), top + jnp.log(total)
 
         return jax.lax.map(rows, own)
@@ -66,16 +67,16 @@ def _backward(residuals, grad):
 
         def rows(sums, parts):
             q, mixed, log_total, grad = parts
-            weights = jnp.exp(_product("qk,nk->qn", q, keys) - log_total)
+            weights = jnp.exp(wide_product("qk,nk->qn", q, keys) - log_total)
             # sum_n weights * grad_weights equals sum_k mixed * grad.
             inner = (mixed * grad).sum(axis=-1, keepdims=True, dtype=jnp.float32)
-            change = weights * (_product("qk,nk->qn", grad, values) - inner)
+            change = weights * (wide_product("qk,nk->qn", grad, values) - inner)
             weights, change = weights.astype(q.dtype), change.astype(q.dtype)
             sums = (
-                sums[0] + _product("qn,qk->nk", change, q),
-                sums[1] + _product("qn,qk->nk", weights, grad),
+                sums[0] + wide_product("qn,qk->nk", change, q),
+                sums[1] + wide_product("qn,qk->nk", weights, grad),
             )
-            return sums, _product("qn,nk->qk", change, keys)
+            return sums, wide_product("qn,nk->qk", change, keys)
 
         zeros = jnp.zeros(keys.shape, jnp.float32)
         return jax.lax.scan(rows, (zeros, zeros), (own, mixed, log_total, grads))
@@ -87,10 +88,6 @@ def _backward(residuals, grad):
     grad_k, grad_v = (x.reshape(shape).swapaxes(1, 2) for x in (grad_k, grad_v))
     grad_q = _untiled(grad_q, grad) * grad.shape[-1] ** -0.5
     return tuple(x.astype(values.dtype) for x in (grad_q, grad_k, grad_v))
-
-
-def _product(subscripts: str, x: Array, y: Array) -> Array:
-    return jnp.einsum(subscripts, x, y, preferred_element_type=jnp.float32)
 
 
 def _heads(x: Array) -> Array:
