@@ -75,19 +75,17 @@ def action_hits(
     Raises:
       EventMetricsError: As in `top_k_hits`.
     """
+    right = top_k_hits(verb_score, verb) & top_k_hits(noun_score, noun)
     if k == 1:
-        return top_k_hits(verb_score, verb) & top_k_hits(noun_score, noun)
-    found = []
-    # A pair among the k best is of a verb and a noun that are.
-    inside = top_k_hits(verb_score, verb, k) & top_k_hits(noun_score, noun, k)
+        return right
     verb_score, noun_score = _scores(verb_score, 2), _scores(noun_score, 2)
-    for row in range(len(inside)):
+    for row in range(len(right)):
         product = np.outer(verb_score[row], noun_score[row]).reshape(-1)
         place = int(verb[row]) * noun_score.shape[1] + int(noun[row])
         better = (product > product[place]).sum()
         better += (product[:place] == product[place]).sum()
-        found.append(bool(inside[row]) and better < k)
-    return np.array(found, bool)
+        right[row] = better < k
+    return right
 
 
 def average_precision(

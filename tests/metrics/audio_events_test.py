@@ -109,6 +109,13 @@ def test_actions_are_pairs_of_the_highest_products(k):
         assert 0 < ours.sum() < n
 
 
+def test_of_equal_products_the_lower_numbers_come_first():
+    even, pairs = np.full((4, 2), 0.5), np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    for k in (1, 2, 3):
+        hits = metrics.action_hits(even, pairs[:, 0], even, pairs[:, 1], k)
+        assert hits.tolist() == [True] * k + [False] * (4 - k)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
