@@ -92,8 +92,8 @@ def convert_dat(
         sorted(n for n in state if n.startswith(_HEAD) or n.endswith(_BUFFERS))
     )
     kept = {name: value for name, value in state.items() if name not in ignored}
-    targets = _targets(config)
-    check_names(f"DAT of variant {config.variant}", kept, targets)
+    places = targets(config)
+    check_names(f"DAT of variant {config.variant}", kept, places)
     pictures = kept["patch_proj.0.weight"].shape[1] > 1
     own = _own_size(kept, config)
     if own is None and None in (frames, bands) and not pictures:
@@ -107,7 +107,7 @@ def convert_dat(
     notes = [f"stem summed over {kept['patch_proj.0.weight'].shape[1]} colours"]
     notes = notes if pictures else []
     params: dict[str, Any] = {}
-    for name, target in targets.items():
+    for name, target in places.items():
         _put(params, target, _turned(name, kept[name], target))
     notes += _resize_tables(params, config, size)
     mean, std = STATISTICS["audioset"]
@@ -247,7 +247,8 @@ class _Targets:
             self.one(f"{name}.bias", (*path, "bias"), (shape[0],))
 
 
-def _targets(config: DatConfig) -> dict[str, _Target]:
+def targets(config: DatConfig) -> dict[str, _Target]:
+    """Where each array of a state dict of this architecture goes."""
     t, pp = _Targets(), config.variant == "pp"
     width = config.widths[0]
     if pp:
