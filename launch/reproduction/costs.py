@@ -114,7 +114,7 @@ def _each(scale: Any, nouns: Mapping[str, str]) -> str:
 
 
 def _a(noun: str) -> str:
-    return f"an {noun}" if noun[0] in "aeiou" else f"a {noun}"
+    return f"an {noun}" if noun[0].lower() in "aeiou" else f"a {noun}"
 
 
 def dry_run(plan: Any) -> str:

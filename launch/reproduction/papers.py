@@ -6,6 +6,7 @@ are shown. The rest (cells that are run once, by whoever is free; scales, protoc
 costs, files) is the same for all.
 """
 
+import dataclasses
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:  # These look papers up.
 STUDIES: Mapping[str, str] = {
     "wrist": "launch.reproduction.wrist",
     "sounds": "launch.reproduction.sounds.study",
+    "events": "launch.reproduction.events.study",
 }
 
 
@@ -187,6 +189,21 @@ def named(among: Sequence[Any], key: str, what: str) -> Any:
             return one
     known = ", ".join(one.key for one in among)
     raise ConfigError(f"no {what} is named {key!r}; there are {known}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one cell costs, and who says so.
+
+    Attributes:
+      each: By kind of cell, in `unit`.
+      unit: Such as `"core minutes"`.
+      source: Where these come from.
+    """
+
+    each: Mapping[str, float]
+    unit: str
+    source: str
 
 
 class HasParts:

@@ -369,8 +369,9 @@ def test_the_committed_page_is_of_the_committed_numbers():
 def test_the_data_are_esc_10(real_data, monkeypatch):
     short = np.linspace(-1, 1, 7, dtype=np.float32)  # To decode all takes seconds.
     monkeypatch.setattr(study_data.audio, "read", lambda *_, **__: (short, 16_000))
+    monkeypatch.setattr(study_data, "CLIP_S", 10 / 16_000)
     clips = study_data.read_esc10(real_data)
-    assert len(clips) == 400 and clips.wave.shape == (400, 80_000)
+    assert len(clips) == 400 and clips.wave.shape == (400, 10)
     assert clips.wave[0, :8].tolist() == [-32768, *clips.wave[0, 1:7], -32768]
     assert np.bincount(clips.fold).tolist() == [0, 80, 80, 80, 80, 80]
     assert np.bincount(clips.label).tolist() == [40] * 10

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from launch.reproduction.papers import HasParts
+from launch.reproduction.papers import Cost, HasParts
 from sigjax.data.machine_sound.stream import SimulatedSoundsConfig
 
 # Kinds of cells: what is trained, and what scores clips with it.
@@ -151,21 +151,6 @@ class Sheet:
     def printed(self) -> tuple[str, ...]:
         """Metrics that the paper prints for each machine."""
         return tuple(name for name in self.metrics if name != "mean")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Cost:
-    """What one cell costs, and who says so.
-
-    Attributes:
-      each: By kind of cell, in `unit`.
-      unit: Such as `"core minutes"`.
-      source: Where these come from.
-    """
-
-    each: Mapping[str, float]
-    unit: str
-    source: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

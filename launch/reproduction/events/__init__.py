@@ -1,0 +1,1 @@
+"""Repeats papers on the recognition of audio events."""
