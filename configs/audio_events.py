@@ -273,7 +273,8 @@ def demo(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     c.data.test_fold, c.data.validation_fold = 1, 2
     c.data.batch_size = 16
     c.optim.warmup_epochs = 1.0
-    c.train.epochs, c.train.select = 12.0, "top1"
+    c.train.epochs, c.train.evaluate_every_epochs = 30.0, 2.0
+    c.train.select = "top1"
     c.train.log_every, c.train.checkpoint_every = 10, 100
     return c
 
@@ -298,7 +299,8 @@ def smoke(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
         strides=(1, 1),
         taps=(5, 3),
     )
-    c.train.steps, c.evaluation.bootstrap = 3, 100
+    c.train.steps, c.train.evaluate_every_epochs = 3, 1.0
+    c.evaluation.bootstrap = 100
     c.train.log_every, c.train.checkpoint_every = 1, 2
     return c
 

@@ -208,6 +208,7 @@ class AudioEventsModel:
           One for each wave, in their order.
         """
         size = batch_size or _batch_size()
+        assert self._scores  # Refuses a backbone without a head.
         waiting: list[tuple[int, np.ndarray]] = []  # window starts of each clip
         windows: list[tuple[np.ndarray, int]] = []
         done: dict[str, list[np.ndarray]] = {head: [] for head in self.classes}
@@ -395,7 +396,7 @@ def _of_converted(info: Mapping[str, Any], params: Mapping[str, Any]):
         path="preprocessing",
     )
     model = AudioClassifierConfig(
-        heads=((head, len(names)),) if count else (),
+        heads=((head, count),) if count else (),
         head_norm="norm" in params.get("head", {}),
         head_eps=extra.get("head_eps", 1e-5),
         ast=backbone if isinstance(backbone, AstConfig) else None,
