@@ -20,14 +20,12 @@ stopped. It is read with `sigjax.data.audio_events.sounds.EventSet`.
 """
 
 import collections
-import functools
 from typing import Any
 
-import tqdm
 from absl import app, flags, logging
 
 from launch import clip_tables, command
-from sigjax.data import audio, store_layout
+from sigjax.data import audio
 from sigjax.data.audio_events import folder, layouts, sounds
 from sigjax.data.audio_events.clips import EventManifest, Report
 from sigjax.data.datasets import audio_events
@@ -134,9 +132,7 @@ def build(f: flags.FlagValues) -> None:
         f.output,
         name=f.name or layout,
         settings=settings,
-        threads=f.threads or store_layout.usable_cores(),
-        overwrite=f.overwrite,
-        progress=functools.partial(tqdm.tqdm, unit="clip", desc="reading"),
+        **clip_tables.build_options(f),
     )
     print(f"{path}{'' if new else ' (was built before)'}")
     print(table(sounds.EventSet.open(path)))

@@ -16,13 +16,10 @@ attributes). A set is complete or it is not there: run again after a build that 
 stopped. It is read with `sigjax.data.machine_sound.sounds.SoundSet`.
 """
 
-import functools
-
-import tqdm
 from absl import app, flags, logging
 
 from launch import clip_tables, command
-from sigjax.data import audio, store_layout
+from sigjax.data import audio
 from sigjax.data.datasets import machine_sound
 from sigjax.data.machine_sound import clips, folder, layout, sounds
 
@@ -126,9 +123,7 @@ def _build() -> None:
         f.output,
         name=f.name,
         settings=settings,
-        threads=f.threads or store_layout.usable_cores(),
-        overwrite=f.overwrite,
-        progress=functools.partial(tqdm.tqdm, unit="clip", desc="reading"),
+        **clip_tables.build_options(f),
     )
     print(f"{path}{'' if new else ' (was built before)'}")
     print(table(sounds.SoundSet.open(path)))

@@ -1,11 +1,17 @@
 """What is in a built set of clips and what is not, as text."""
 
 import collections
+import functools
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import tqdm
+from absl import flags
+
+from sigjax.data import store_layout
 from sigjax.data.clip_set import ClipSet
+from sigjax.data.datasets.sound_clips import BuildOptions
 
 # Clips with a larger share of samples at full scale than this clip in earnest.
 _CLIPPED = 1e-4
@@ -28,6 +34,15 @@ def lines(dataset: ClipSet) -> list[str]:
     found += losses(metadata)
     found += [f"{n:>8,} {what}" for what, n in metadata["counts"].items() if n]
     return found + [f"warning: {text}" for text in metadata["warnings"]]
+
+
+def build_options(f: flags.FlagValues) -> BuildOptions:
+    """How flags `threads` and `overwrite` say that a set is built; with a bar."""
+    return BuildOptions(
+        threads=f.threads or store_layout.usable_cores(),
+        overwrite=f.overwrite,
+        progress=functools.partial(tqdm.tqdm, unit="clip", desc="reading"),
+    )
 
 
 def losses(metadata: Mapping[str, Any]) -> list[str]:

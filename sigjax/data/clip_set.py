@@ -7,7 +7,7 @@ import numpy as np
 from etils import epath
 
 from sigjax.data.clips import Stretch
-from sigjax.data.datasets.folders import DatasetError
+from sigjax.data.datasets.folders import DatasetError, Opened, open_set
 
 ClipType = TypeVar("ClipType", bound=Stretch)
 
@@ -103,6 +103,31 @@ class ClipSet(Generic[ClipType]):
             if all(getattr(clip, name) in values for name, values in sets.items())
         ]
         return np.array(found, np.int64)
+
+
+def open_clips(
+    path: epath.PathLike, *, what: str, build_with: str, format: int, key: str
+) -> Opened:
+    """Opens a set of clips of one kind through `tfds.builder_from_directory`.
+
+    Args:
+      path: Its folder, or one above it that holds no other set.
+      what: The kind in words, for messages.
+      build_with: The command that builds such sets.
+      format: Of the metadata.
+      key: What the metadata of this kind alone have.
+
+    Raises:
+      DatasetError: There is no finished set, there are several, or it is of another
+        kind or format.
+    """
+    found = open_set(path, build_with)
+    if found.metadata.get("format") != format or key not in found.metadata:
+        raise DatasetError(
+            f"{found.path}: not a set of {what} of this version; build it with"
+            f" `python -m {build_with}`"
+        )
+    return found
 
 
 # One value, several, or None for all.

@@ -1,19 +1,16 @@
 """What a model said of clips of audio events, in memory and as a Parquet file."""
 
 import dataclasses
-import io
 import json
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 from etils import epath
-from pyarrow import parquet
 
 from sigjax.data.audio_events.clips import HEADS, SEPARATOR, Classes, Kind
 from sigjax.data.audio_events.sounds import MISSING, EventSet
-from sigjax.evals.predictions import PredictionsError
-from sigjax.train.writer import replace_file
+from sigjax.evals.predictions import PredictionsError, read_table, write_table
 
 # Columns of the file hold a head's probabilities under this and its name.
 _PREFIX = "p_"
@@ -218,9 +215,7 @@ def write_event_predictions(
         columns[_PREFIX + head] = pa.FixedSizeListArray.from_arrays(flat, len(names))
     about = {"kind": p.kind, "classes": {h: list(n) for h, n in p.classes.items()}}
     table = pa.table(columns).replace_schema_metadata({_ABOUT: json.dumps(about)})
-    buffer = io.BytesIO()
-    parquet.write_table(table, buffer, compression="zstd")
-    replace_file(epath.Path(path), buffer.getvalue())
+    write_table(path, table)
 
 
 def read_event_predictions(path: epath.PathLike) -> EventPredictions:
@@ -229,13 +224,8 @@ def read_event_predictions(path: epath.PathLike) -> EventPredictions:
     Raises:
       PredictionsError: There is no such file, or it is no file of predictions.
     """
-    path = epath.Path(path)
-    if not path.exists():
-        raise PredictionsError(
-            f"{path} does not exist: write it with `python -m launch.evaluate`"
-        )
+    table = read_table(path)
     try:
-        table = parquet.read_table(io.BytesIO(path.read_bytes()))
         about = json.loads((table.schema.metadata or {})[_ABOUT])
         kind: Kind = about["kind"]
         classes = {head: tuple(names) for head, names in about["classes"].items()}

@@ -167,10 +167,31 @@ def write_predictions(
         width = p.embedding.shape[1]
         columns["embedding"] = pa.FixedSizeListArray.from_arrays(flat, width)
     table = pa.table(columns)
-    table = table.replace_schema_metadata({_CLASSES: json.dumps(p.classes)})
+    write_table(path, table.replace_schema_metadata({_CLASSES: json.dumps(p.classes)}))
+
+
+def write_table(path: epath.PathLike, table: pa.Table) -> None:
+    """Writes a Parquet file, whole or not at all."""
     buffer = io.BytesIO()
     parquet.write_table(table, buffer, compression="zstd")
     replace_file(epath.Path(path), buffer.getvalue())
+
+
+def read_table(path: epath.PathLike) -> pa.Table:
+    """Reads a Parquet file of predictions.
+
+    Raises:
+      PredictionsError: There is no such file, or it is no Parquet file.
+    """
+    path = epath.Path(path)
+    if not path.exists():
+        raise PredictionsError(
+            f"{path} does not exist: write it with `python -m launch.evaluate`"
+        )
+    try:
+        return parquet.read_table(io.BytesIO(path.read_bytes()))
+    except pa.ArrowException as error:
+        raise PredictionsError(f"{path} holds no predictions: {error}") from error
 
 
 def read_predictions(path: epath.PathLike) -> Predictions:
@@ -179,13 +200,8 @@ def read_predictions(path: epath.PathLike) -> Predictions:
     Raises:
       PredictionsError: There is no such file, or it is no file of predictions.
     """
-    path = epath.Path(path)
-    if not path.exists():
-        raise PredictionsError(
-            f"{path} does not exist: write it with `python -m launch.evaluate`"
-        )
+    table = read_table(path)
     try:
-        table = parquet.read_table(io.BytesIO(path.read_bytes()))
         classes = tuple(json.loads((table.schema.metadata or {})[_CLASSES]))
         number = {name: index for index, name in enumerate(classes)}
         label = [number.get(name, IGNORE) for name in table["label"].to_pylist()]

@@ -6,7 +6,7 @@ from etils import epath
 
 from sigjax.data.audio_events.sounds import EventSet
 from sigjax.data.audio_events.stream import EventData, EventDataConfig
-from sigjax.data.datasets.folders import DatasetError
+from sigjax.data.datasets.folders import chosen_set
 
 
 def open_event_data(
@@ -26,12 +26,12 @@ def open_event_data(
     """
     if config.simulate is not None and build:
         simulate_set(config, workdir)
-    if not config.dataset and config.simulate is None:
-        raise DatasetError(
-            "no data: build a set with `python -m launch.build_events` and give its"
-            " folder as data.dataset, or try the variant 'demo' of the config"
-        )
-    folder = config.dataset or epath.Path(workdir) / "sets"
+    folder = chosen_set(
+        config.dataset,
+        workdir,
+        simulated=config.simulate is not None,
+        build_with="launch.build_events",
+    )
     return EventData(EventSet.open(folder), config)
 
 

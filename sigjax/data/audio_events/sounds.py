@@ -8,9 +8,8 @@ from etils import epath
 
 from sigjax.data.audio_events.clips import COLUMNS, Classes, EventClip, Kind
 from sigjax.data.audio_events.targets import MISSING, Targets
-from sigjax.data.clip_set import ClipSet
+from sigjax.data.clip_set import ClipSet, open_clips
 from sigjax.data.datasets.audio_events import FORMAT
-from sigjax.data.datasets.folders import DatasetError, open_set
 
 __all__ = ["MISSING", "EventSet"]
 
@@ -49,17 +48,16 @@ class EventSet(ClipSet[EventClip]):
           path: Its folder, or one above it that holds no other set.
 
         Raises:
-          DatasetError: There is no finished set, there are several, or it is none of
-            ours.
+          DatasetError: As in `open_clips`.
         """
-        found = open_set(path, "launch.build_events")
-        about = found.metadata
-        if about.get("format") != FORMAT or "kind" not in about:
-            raise DatasetError(
-                f"{found.path}: not a set of audio events of this version; build it"
-                " with `python -m launch.build_events`"
-            )
-        return cls(found.path, about, found.source())
+        found = open_clips(
+            path,
+            what="audio events",
+            build_with="launch.build_events",
+            format=FORMAT,
+            key="kind",
+        )
+        return cls(found.path, found.metadata, found.source())
 
     @property
     def multi_label(self) -> bool:

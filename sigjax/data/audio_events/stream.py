@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,8 +15,8 @@ from sigjax.data.audio_events.stream_config import (
     SimulatedEventsConfig,
 )
 from sigjax.data.audio_events.targets import Targets
+from sigjax.data.clip_stream import ClipData, ClipSource, Crop, samples_of, spec_of
 from sigjax.data.crops import Batch
-from sigjax.data.pipeline import SourceData, steps_per_epoch
 from sigjax.data.segments import Segments, Short, fitted, window_starts
 
 __all__ = [
@@ -24,35 +24,19 @@ __all__ = [
     "EventDataConfig",
     "EventWindows",
     "SimulatedEventsConfig",
-    "Window",
 ]
 
 Side = Literal["train", "validation", "test"]
 
 
-class Window(NamedTuple):
-    """A plan: which samples of which clip to read.
-
-    Attributes:
-      row: Index into `EventWindows.indices`.
-      start: First sample.
-    """
-
-    row: int
-    start: int
-
-
-class EventWindows:
+class EventWindows(ClipSource[EventSet]):
     """Grain random-access source of windows of clips.
 
     Its elements are their indices; `plan` turns one into a window and `read` turns
     windows into a batch. Pickles.
 
     Attributes:
-      dataset: Where they are read from.
-      indices: Int64 `[n]`, number in `dataset` of the clip that each window is of.
       targets: What each is.
-      samples: Length of a window.
       short: What becomes of shorter clips.
       starts: Int64 `[n]`, where each begins in an evaluation.
       share: Float32 `[n]`, how much each counts in an evaluation; None where all count
@@ -81,7 +65,6 @@ class EventWindows:
             for the clip in equal parts; None for one window of each clip, in its
             middle.
         """
-        self.dataset, self.samples = dataset, samples
         self.short: Short = short
         indices = np.asarray(indices, np.int64)
         lengths = dataset.samples[indices]
@@ -92,32 +75,19 @@ class EventWindows:
             counts, self.starts = window_starts(lengths, samples, hop)
             indices = np.repeat(indices, counts)
             self.share = np.repeat(1 / counts, counts).astype(np.float32)
-        self.indices = indices
+        super().__init__(dataset, indices, samples)
         self.targets = Targets(
             [dataset.clips[index] for index in indices],
             classes,
             multi_label=dataset.multi_label,
         )
 
-    def __len__(self) -> int:
-        """Windows: as many as clips, but where they slide."""
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> int:
-        """The element is its index."""
-        return range(len(self.indices))[index]
-
-    def plan(self, row: int, rng: np.random.Generator) -> Window:
-        """Draws a window, uniformly over every place where it fits in the clip."""
-        beyond = int(self.dataset.samples[self.indices[row]]) - self.samples
-        return Window(row, int(rng.integers(beyond + 1)) if beyond > 0 else 0)
-
-    def fixed_plan(self, row: int, seed: int) -> Window:
+    def fixed_plan(self, row: int, seed: int) -> Crop:
         """The window of this number, whatever the seed."""
         del seed
-        return Window(row, int(self.starts[row]))
+        return Crop(row, int(self.starts[row]))
 
-    def read(self, windows: Sequence[Window]) -> Batch:
+    def read(self, windows: Sequence[Crop]) -> Batch:
         """Reads windows into a batch.
 
         Returns:
@@ -153,7 +123,7 @@ class EventWindows:
         return found
 
 
-class EventData(SourceData[EventWindows]):
+class EventData(ClipData[EventWindows]):
     """Batches of audio events; see `EventWindows.read` for what is in them.
 
     Attributes:
@@ -167,6 +137,8 @@ class EventData(SourceData[EventWindows]):
       samples: Length of what a model sees.
     """
 
+    dataset: EventSet
+
     def __init__(self, dataset: EventSet, config: EventDataConfig):
         """Divides the clips; reads nothing yet.
 
@@ -176,12 +148,7 @@ class EventData(SourceData[EventWindows]):
         """
         self.dataset, self.config = dataset, config
         self.reader = config
-        self.samples = round(config.window_s * dataset.rate_hz)
-        if self.samples < 1:
-            raise ValueError(
-                f"window_s {config.window_s} is less than a sample at"
-                f" {dataset.rate_hz} Hz"
-            )
+        self.samples = samples_of("window_s", config.window_s, dataset.rate_hz)
         found = divide(dataset, config)
         self.classes, self.left_out = found.classes, found.left_out
         self._shared = found.shared
@@ -214,24 +181,9 @@ class EventData(SourceData[EventWindows]):
         return round(hop_s * self.dataset.rate_hz) or self.samples
 
     @property
-    def rate_hz(self) -> int:
-        """Sampling rate."""
-        return self.dataset.rate_hz
-
-    @property
     def multi_label(self) -> bool:
         """Whether a clip has any number of labels."""
         return self.dataset.multi_label
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the clips are simulated."""
-        return self.dataset.simulated
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches until every training clip was seen, or could have been."""
-        return steps_per_epoch(self.train_source, self.config.batch_size)
 
     @property
     def remarks(self) -> list[str]:
@@ -258,19 +210,15 @@ class EventData(SourceData[EventWindows]):
     def spec(self) -> Mapping[str, np.ndarray]:
         """Shapes and dtypes of a global batch, as arrays that take no memory."""
         b = self.config.batch_size
-
-        def empty(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-            return np.broadcast_to(np.zeros((), dtype), shape)
-
-        return {
-            "wave": empty((b, self.samples), np.int16),
-            "valid": empty((b,), np.int32),
-            "clip": empty((b,), np.int32),
-            **{
-                head: empty((b, *value.shape[1:]), value.dtype)
-                for head, value in self.train_source.targets.take([]).items()
-            },
-        }
+        heads = self.train_source.targets.take([])
+        return spec_of(
+            {
+                "wave": ((b, self.samples), np.int16),
+                "valid": ((b,), np.int32),
+                "clip": ((b,), np.int32),
+                **{h: ((b, *v.shape[1:]), v.dtype) for h, v in heads.items()},
+            }
+        )
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ the files of a set.
 
 import re
 from collections.abc import Sequence
+from typing import Unpack
 
 from etils import epath
 
@@ -17,7 +18,7 @@ from sigjax.data.audio_events.clips import (
 )
 from sigjax.data.clips import Report
 from sigjax.data.datasets import sound_clips
-from sigjax.data.datasets.sound_clips import ClipKind, Progress, SoundSettings
+from sigjax.data.datasets.sound_clips import BuildOptions, ClipKind, SoundSettings
 
 FORMAT = 1
 # What a frame of a spectrogram takes: shorter clips have none.
@@ -31,9 +32,7 @@ def build(
     *,
     name: str = "audio_events",
     settings: SoundSettings | None = None,
-    threads: int = 1,
-    overwrite: bool = False,
-    progress: Progress = iter,
+    **options: Unpack[BuildOptions],
 ) -> tuple[epath.Path, bool]:
     """Builds a set, or finds it built; see `sound_clips.build_clips`.
 
@@ -44,15 +43,13 @@ def build(
       name: Of the set: small letters, digits and underscores.
       settings: What is stored of each clip; by default 16 kHz, the first channel, of
         clips of at least one frame of 25 ms.
-      threads: Clips read at once.
-      overwrite: Replace a set that is there.
-      progress: Wraps the list of clips, as `tqdm.tqdm` does.
+      **options: See `sound_clips.BuildOptions`.
 
     Returns:
       The set's folder, and whether it was built now.
 
     Raises:
-      DatasetError: No clip is usable, or a set that was built otherwise is there.
+      DatasetError: As in `sound_clips.build_clips`.
       ValueError: TFDS allows no such name.
     """
     classes = {head: list(names) for head, names in manifest.classes.items()}
@@ -64,9 +61,7 @@ def build(
         name=name,
         settings=settings or SoundSettings(min_s=MIN_S),
         facts={"kind": manifest.kind, "classes": classes},
-        threads=threads,
-        overwrite=overwrite,
-        progress=progress,
+        **options,
     )
 
 

@@ -69,6 +69,32 @@ def _found(path: epath.Path, build_with: str) -> epath.Path:
     )
 
 
+def chosen_set(
+    dataset: epath.PathLike,
+    workdir: epath.PathLike,
+    *,
+    simulated: bool,
+    build_with: str,
+) -> epath.Path:
+    """The folder of the set that a config names, or where simulated ones are built.
+
+    Args:
+      dataset: As the config has it; empty for none.
+      workdir: Of the run.
+      simulated: Whether the config simulates its data.
+      build_with: The command that builds such sets, for messages.
+
+    Raises:
+      DatasetError: Nothing is named and nothing simulated.
+    """
+    if not dataset and not simulated:
+        raise DatasetError(
+            f"no data: build a set with `python -m {build_with}` and give its folder as"
+            " data.dataset, or try the variant 'demo' of the config"
+        )
+    return epath.Path(dataset or epath.Path(workdir) / "sets")
+
+
 def differences(before: Any, now: Mapping[str, Any]) -> list[str]:
     """Settings of a set and of one to be built, in words where they differ."""
     if not isinstance(before, dict):

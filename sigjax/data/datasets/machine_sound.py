@@ -6,7 +6,7 @@ is chosen on reading. See `sound_clips` for the files of a set.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -14,7 +14,7 @@ from etils import epath
 
 from sigjax.data.clips import Report
 from sigjax.data.datasets import sound_clips
-from sigjax.data.datasets.sound_clips import ClipKind, Progress, SoundSettings
+from sigjax.data.datasets.sound_clips import BuildOptions, ClipKind, SoundSettings
 from sigjax.data.machine_sound.clips import Clip, Manifest, write_attributes
 
 __all__ = ["CLIP_COLUMNS", "FORMAT", "SoundSettings", "build"]
@@ -43,9 +43,7 @@ def build(
     *,
     name: str = "machine_sounds",
     settings: SoundSettings | None = None,
-    threads: int = 1,
-    overwrite: bool = False,
-    progress: Progress = iter,
+    **options: Unpack[BuildOptions],
 ) -> tuple[epath.Path, bool]:
     """Builds a set, or finds it built; see `sound_clips.build_clips`.
 
@@ -55,15 +53,13 @@ def build(
       output: Folder of sets; this one is `output/NAME/VERSION`.
       name: Of the set: small letters, digits and underscores.
       settings: What is stored of each clip; by default 16 kHz, the first channel.
-      threads: Clips read at once.
-      overwrite: Replace a set that is there.
-      progress: Wraps the list of clips, as `tqdm.tqdm` does.
+      **options: See `sound_clips.BuildOptions`.
 
     Returns:
       The set's folder, and whether it was built now.
 
     Raises:
-      DatasetError: No clip is usable, or a set that was built otherwise is there.
+      DatasetError: As in `sound_clips.build_clips`.
       ValueError: TFDS allows no such name.
     """
     return sound_clips.build_clips(
@@ -73,9 +69,7 @@ def build(
         output,
         name=name,
         settings=settings,
-        threads=threads,
-        overwrite=overwrite,
-        progress=progress,
+        **options,
     )
 
 

@@ -19,7 +19,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict, Unpack
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -54,6 +54,20 @@ class SoundSettings:
         if self.rate_hz < 1:
             raise ValueError(f"rate_hz must be at least 1, got {self.rate_hz}")
         audio.checked_channel(self.channel)
+
+
+class BuildOptions(TypedDict, total=False):
+    """How a set is built.
+
+    Attributes:
+      threads: Clips read at once; by default one.
+      overwrite: Replace a set that is there; by default not.
+      progress: Wraps the list of clips, as `tqdm.tqdm` does.
+    """
+
+    threads: int
+    overwrite: bool
+    progress: Progress
 
 
 class ClipManifest(Protocol):
@@ -275,9 +289,7 @@ def build_clips(
     name: str,
     settings: SoundSettings | None = None,
     facts: Mapping[str, Any] | None = None,
-    threads: int = 1,
-    overwrite: bool = False,
-    progress: Progress = iter,
+    **options: Unpack[BuildOptions],
 ) -> tuple[epath.Path, bool]:
     """Builds a set, or finds it built.
 
@@ -292,9 +304,7 @@ def build_clips(
       name: Of the set: small letters, digits and underscores.
       settings: What is stored of each clip; by default 16 kHz, the first channel.
       facts: More metadata; other facts make another set.
-      threads: Clips read at once.
-      overwrite: Replace a set that is there.
-      progress: Wraps the list of clips, as `tqdm.tqdm` does.
+      **options: See `BuildOptions`.
 
     Returns:
       The set's folder, and whether it was built now.
@@ -318,8 +328,8 @@ def build_clips(
         report=report,
         settings=settings,
         facts=facts,
-        threads=threads,
-        progress=progress,
+        threads=options.get("threads", 1),
+        progress=options.get("progress", iter),
         data_dir=str(epath.Path(output).expanduser()),
     )
 
@@ -330,7 +340,7 @@ def build_clips(
             found.append(f"from other clips, {len(before['clips']['path'])} of them")
         return found
 
-    return build_set(made, different, overwrite=overwrite)
+    return build_set(made, different, overwrite=options.get("overwrite", False))
 
 
 def source_digest(

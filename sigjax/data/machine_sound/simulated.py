@@ -2,7 +2,7 @@
 
 from etils import epath
 
-from sigjax.data.datasets.folders import DatasetError
+from sigjax.data.datasets.folders import chosen_set
 from sigjax.data.machine_sound.sounds import SoundSet
 from sigjax.data.machine_sound.stream import SoundData, SoundDataConfig
 
@@ -24,12 +24,12 @@ def open_sound_data(
     """
     if config.simulate is not None and build:
         simulate_set(config, workdir)
-    if not config.dataset and config.simulate is None:
-        raise DatasetError(
-            "no data: build a set with `python -m launch.build_sounds` and give its"
-            " folder as data.dataset, or try the variant 'demo' of the config"
-        )
-    folder = config.dataset or epath.Path(workdir) / "sets"
+    folder = chosen_set(
+        config.dataset,
+        workdir,
+        simulated=config.simulate is not None,
+        build_with="launch.build_sounds",
+    )
     return SoundData(SoundSet.open(folder), config)
 
 

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from sigjax.data.clip_set import Choice, ClipSet
-from sigjax.data.datasets.folders import DatasetError, open_set
+from sigjax.data.clip_set import Choice, ClipSet, open_clips
 from sigjax.data.datasets.machine_sound import CLIP_COLUMNS, FORMAT
 from sigjax.data.machine_sound.clips import Clip, read_attributes
 
@@ -36,17 +35,16 @@ class SoundSet(ClipSet[Clip]):
           path: Its folder, or one above it that holds no other set.
 
         Raises:
-          DatasetError: There is no finished set, there are several, or it is none of
-            ours.
+          DatasetError: As in `open_clips`.
         """
-        found = open_set(path, "launch.build_sounds")
-        about = found.metadata
-        if about.get("format") != FORMAT or "file_channels" not in about:
-            raise DatasetError(
-                f"{found.path}: not a set of machine sounds of this version; build it"
-                " with `python -m launch.build_sounds`"
-            )
-        return cls(found.path, about, found.source())
+        found = open_clips(
+            path,
+            what="machine sounds",
+            build_with="launch.build_sounds",
+            format=FORMAT,
+            key="file_channels",
+        )
+        return cls(found.path, found.metadata, found.source())
 
     def select(
         self,

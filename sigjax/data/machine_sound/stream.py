@@ -3,10 +3,11 @@
 import collections
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from sigjax.data.clip_stream import ClipData, ClipSource, Crop, samples_of, spec_of
 from sigjax.data.crops import Batch
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.machine_sound.names import ANOMALY
@@ -15,7 +16,6 @@ from sigjax.data.machine_sound.stream_config import (
     SimulatedSoundsConfig,
     SoundDataConfig,
 )
-from sigjax.data.pipeline import SourceData, steps_per_epoch
 from sigjax.data.segments import Segments, fitted
 
 __all__ = [
@@ -30,50 +30,22 @@ __all__ = [
 DOMAINS = {"source": 0, "target": 1, "": -1}
 
 
-class Crop(NamedTuple):
-    """A plan: which samples of which clip to read.
-
-    Attributes:
-      row: Index into `SoundClips.indices`.
-      start: First sample.
-    """
-
-    row: int
-    start: int
-
-
-class SoundClips:
+class SoundClips(ClipSource[SoundSet]):
     """Grain random-access source of clips, cropped or repeated to one length.
 
     Its elements are their indices; `plan` turns one into a crop and `read` turns crops
     into a batch. Pickles.
 
     Attributes:
-      dataset: Where they are read from.
-      indices: Int64 `[n]`, numbers of the clips in `dataset`.
       label: Int32 `[n]`, class of each.
-      samples: Length of a crop.
     """
 
     def __init__(
         self, dataset: SoundSet, indices: np.ndarray, label: np.ndarray, samples: int
     ):
         """Reads nothing yet."""
-        self.dataset, self.indices, self.label = dataset, indices, label
-        self.samples = samples
-
-    def __len__(self) -> int:
-        """Clips."""
-        return len(self.indices)
-
-    def __getitem__(self, index: int) -> int:
-        """The element is its index."""
-        return range(len(self.indices))[index]
-
-    def plan(self, row: int, rng: np.random.Generator) -> Crop:
-        """Draws a crop, uniformly over every place where it fits in the clip."""
-        beyond = int(self.dataset.samples[self.indices[row]]) - self.samples
-        return Crop(row, int(rng.integers(beyond + 1)) if beyond > 0 else 0)
+        super().__init__(dataset, indices, samples)
+        self.label = label
 
     def fixed_plan(self, row: int, seed: int) -> Crop:
         """The clip's beginning, whatever the seed."""
@@ -105,7 +77,7 @@ class SoundClips:
         }
 
 
-class SoundData(SourceData[SoundClips]):
+class SoundData(ClipData[SoundClips]):
     """Batches of machine sounds; see `SoundClips.read` for what is in them.
 
     Trained on are normal clips of the side `"train"`, each with its class: which
@@ -122,6 +94,8 @@ class SoundData(SourceData[SoundClips]):
       samples: Length of what a model sees.
     """
 
+    dataset: SoundSet
+
     def __init__(self, dataset: SoundSet, config: SoundDataConfig):
         """Selects and divides the clips; reads nothing yet.
 
@@ -132,11 +106,7 @@ class SoundData(SourceData[SoundClips]):
         """
         self.dataset, self.config = dataset, config
         self.reader = config
-        self.samples = round(config.clip_s * dataset.rate_hz)
-        if self.samples < 1:
-            raise ValueError(
-                f"clip_s {config.clip_s} is less than a sample at {dataset.rate_hz} Hz"
-            )
+        self.samples = samples_of("clip_s", config.clip_s, dataset.rate_hz)
         self.left_out: collections.Counter[str] = collections.Counter()
         self._check_there(config.machines, config.sections)
         chosen = self._chosen()
@@ -232,21 +202,6 @@ class SoundData(SourceData[SoundClips]):
         return held
 
     @property
-    def rate_hz(self) -> int:
-        """Sampling rate."""
-        return self.dataset.rate_hz
-
-    @property
-    def simulated(self) -> bool:
-        """Whether the clips are simulated."""
-        return self.dataset.simulated
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Batches until every training clip was seen."""
-        return steps_per_epoch(self.train_source, self.config.batch_size)
-
-    @property
     def remarks(self) -> list[str]:
         """What of the set is not used, in words; empty if all of it is."""
         found = []
@@ -284,11 +239,13 @@ class SoundData(SourceData[SoundClips]):
     def spec(self) -> Mapping[str, np.ndarray]:
         """Shapes and dtypes of a global batch, as arrays that take no memory."""
         b = self.config.batch_size
-        return {
-            "wave": np.broadcast_to(np.zeros((), np.int16), (b, self.samples)),
-            "label": np.broadcast_to(np.zeros((), np.int32), (b,)),
-            "domain": np.broadcast_to(np.zeros((), np.int32), (b,)),
-        }
+        return spec_of(
+            {
+                "wave": ((b, self.samples), np.int16),
+                "label": ((b,), np.int32),
+                "domain": ((b,), np.int32),
+            }
+        )
 
     @property
     def fingerprint(self) -> Mapping[str, Any]:
