@@ -21,12 +21,13 @@ SIZES = {
 }
 
 
-def made(kind, *, seed=0, clips=60, right=0.3, **changes):
+def made(kind, *, seed=0, clips=60, right=0.3, sizes=None, **changes):
     """Predictions that are better than chance, three clips of each source."""
     rng = np.random.default_rng(seed)
     truth_rng = np.random.default_rng(99)
     probability, truth = {}, {}
-    for head, classes in SIZES[kind].items():
+    sizes = sizes or SIZES[kind]
+    for head, classes in sizes.items():
         if kind == "multi":
             target = (truth_rng.uniform(size=(clips, classes)) < 0.3).astype(np.float32)
             score = right * target + rng.uniform(size=target.shape) * 0.5
@@ -39,8 +40,7 @@ def made(kind, *, seed=0, clips=60, right=0.3, **changes):
     given = {
         "kind": kind,
         "classes": {
-            head: tuple(f"{head} {i}" for i in range(n))
-            for head, n in SIZES[kind].items()
+            head: tuple(f"{head} {i}" for i in range(n)) for head, n in sizes.items()
         },
         "probability": probability,
         "truth": truth,
@@ -257,9 +257,9 @@ def test_predictions_of_clips_of_a_set(tmp_path):
     assert found["top1"]["value"] == pytest.approx(2 / 3) and "top5" not in found
 
 
-@pytest.mark.parametrize("kind", HEADS)
+@pytest.mark.parametrize("kind", ["multi", "verb_noun"])
 def test_an_evaluation_is_written_whole(kind, tmp_path):
-    p = made(kind)
+    p = made(kind, sizes=dict.fromkeys(HEADS[kind], 2))
     found = evals.score(p, bootstrap=20)
     evals.write_evaluation(tmp_path, p, found, title="T", note="SIMULATED data")
     names = {path.name for path in tmp_path.iterdir()}

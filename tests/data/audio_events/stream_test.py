@@ -22,6 +22,7 @@ from sigjax.data.datasets import audio_events
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.train.task import Data
 from tests.data.audio_events import tiny_events
+from tests.data.streams import batches, equal
 
 SAMPLES = 800  # of a window
 # Shorter than a window, as long, longer. Sample t of clip i is 1000 i + t.
@@ -47,25 +48,12 @@ def data_of(dataset, **changes):
     return EventData(dataset, EventDataConfig(**{**given, **changes}))
 
 
-def batches(data, count, start_step=0, shard_index=0, shard_count=1):
-    stream = data.train(
-        start_step=start_step, shard_index=shard_index, shard_count=shard_count
-    )
-    return list(itertools.islice(stream, count))
-
-
 def evaluated(data, shard_count=1):
     parts = [
         list(data.evaluation(shard_index=i, shard_count=shard_count))
         for i in range(shard_count)
     ]
     return [b for part in parts for b in part]
-
-
-def equal(one, other):
-    return one.keys() == other.keys() and all(
-        np.array_equal(one[key], other[key]) for key in one
-    )
 
 
 def test_it_is_data_of_the_loop(dataset):

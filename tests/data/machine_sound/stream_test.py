@@ -1,7 +1,6 @@
 """Batches of machine sounds: which clips, which samples, whoever reads them."""
 
 import copy
-import itertools
 import pickle
 
 import numpy as np
@@ -20,6 +19,7 @@ from sigjax.data.machine_sound.stream import (
 from sigjax.data.segments import Segments, fitted
 from sigjax.train.task import Data
 from tests.data.machine_sound import tiny_sounds
+from tests.data.streams import batches, equal
 
 
 @pytest.fixture(scope="module")
@@ -35,19 +35,6 @@ def dataset(tmp_path_factory):
 def data_of(dataset, **changes):
     given = {"dataset": "", "batch_size": 8, "clip_s": 0.1, "seed": 3, **changes}
     return SoundData(dataset, SoundDataConfig(**given))
-
-
-def batches(data, count, start_step=0, shard_index=0, shard_count=1):
-    stream = data.train(
-        start_step=start_step, shard_index=shard_index, shard_count=shard_count
-    )
-    return list(itertools.islice(stream, count))
-
-
-def equal(one, other):
-    return one.keys() == other.keys() and all(
-        np.array_equal(one[key], other[key]) for key in one
-    )
 
 
 def test_it_is_data_of_the_loop(dataset):
