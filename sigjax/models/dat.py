@@ -227,7 +227,11 @@ class Dat(nn.Module):
         Returns:
           `[b, d]`, the mean over the map after the last norm; float32 at least.
         """
-        config, dtype = self.config, compute_dtype(self.config.dtype)  # pyright: ignore
+        config = self.config
+        if config.dtype == "float64":
+            dtype = jnp.dtype("float64")
+        else:
+            dtype = compute_dtype(config.dtype)
         if train and config.input_noise != "none":
             key = self.make_rng("noise")
             x = add_noise(x, key, config.input_noise, config.noise_scale)
