@@ -32,7 +32,7 @@ def test_audioset_from_files_to_a_table(tmp_path, capsys):
     assert "       1 left out: no audio file of this name; --ZhevVpy1s" in lines
     assert "       2 labels that are not in the table of classes" in lines
     assert any(line.startswith("warning: 1 of 2 clips of the split") for line in lines)
-    assert "       1 balanced" in lines and "       2 test" in lines
+    assert "       1 balanced" in lines and "       2 eval" in lines
     assert "       5 classes of 'target'" in lines
     assert "               1 Gush" in lines and "reading: 100%" in bar
     assert len(EventSet.open(tmp_path / "sets")) == 3

@@ -35,12 +35,12 @@ from sigjax.data.audio_events.listing import Listing, number_of, plain_rows
 TABLES = {
     "balanced_train_segments.csv": "balanced",
     "unbalanced_train_segments.csv": "unbalanced",
-    "eval_segments.csv": "test",
+    "eval_segments.csv": "eval",
 }
 _FOLDERS = {
     "balanced": ("balanced_train_segments", "balanced_train", "bal_train", "balanced"),
     "unbalanced": ("unbalanced_train_segments", "unbalanced_train", "unbalanced"),
-    "test": ("eval_segments", "eval", "evaluation", "test"),
+    "eval": ("eval_segments", "eval", "evaluation", "test"),
 }
 
 
@@ -58,7 +58,7 @@ def scan(
         to be cut; else they are the segment.
 
     Returns:
-      Clips of the splits `"balanced"`, `"unbalanced"` and `"test"`, as far as their
+      Clips of the splits `"balanced"`, `"unbalanced"` and `"eval"`, as far as their
       tables are there, and what was left out.
 
     Raises:

@@ -2,7 +2,7 @@
 
 import collections
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,9 +43,9 @@ def divide(dataset: EventSet, config: EventDataConfig) -> Sides:
         a fraction leaves a class without a clip to train on.
     """
     sides, left_out = _published(dataset, config)
-    clips = dataset.clips
+    clips, is_labelled = dataset.clips, _labelled(dataset.classes)
     for name in SIDES[:2]:
-        labelled = [i for i in sides[name] if _labelled(clips[i], dataset.classes)]
+        labelled = [i for i in sides[name] if is_labelled(clips[i])]
         left_out[f"without a label ({name})"] += len(sides[name]) - len(labelled)
         sides[name] = labelled
     if not sides["train"]:
@@ -75,12 +75,12 @@ def divide(dataset: EventSet, config: EventDataConfig) -> Sides:
     classes = dataset.classes
     if config.classes == "trained":
         classes = _trained(dataset, sides["train"])
+        is_known = _labelled(classes)
         for name in SIDES[1:]:
             known = [
                 i
                 for i in sides[name]
-                if _labelled(clips[i], classes)
-                or not _labelled(clips[i], dataset.classes)
+                if is_known(clips[i]) or not is_labelled(clips[i])
             ]
             left_out[f"of classes not trained on ({name})"] += len(sides[name]) - len(
                 known
@@ -177,11 +177,13 @@ def _published(
     return sides, left_out
 
 
-def _labelled(clip: EventClip, classes: Classes) -> bool:
-    """Whether a class of each head is known; of several labels all are, if none is."""
-    return "target" in classes or all(
-        any(name in names for name in clip.named(head))
-        for head, names in classes.items()
+def _labelled(classes: Classes) -> Callable[[EventClip], bool]:
+    """Tells whether a class of each head is known; of several labels, all are."""
+    known = {head: frozenset(names) for head, names in classes.items()}
+    if "target" in known:
+        return lambda clip: True
+    return lambda clip: all(
+        not names.isdisjoint(clip.named(head)) for head, names in known.items()
     )
 
 

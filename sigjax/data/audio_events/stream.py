@@ -199,6 +199,17 @@ class EventData(ClipData[EventWindows]):
             if names:
                 some = ", ".join(names[:3]) + (", ..." if names[3:] else "")
                 found.append(f"{len(names)} classes without a training clip: {some}")
+        wanted: dict[Side, tuple[str, ...]] = {
+            "validation": self.config.validation_splits,
+            "test": self.config.test_splits,
+        }
+        for side, names in wanted.items():
+            if names and not self.config.test_fold and not len(self.sides[side]):
+                found.append(
+                    f"no clip is on the side {side!r}: the set has no split"
+                    f" {' or '.join(map(repr, names))}, but"
+                    f" {', '.join(self.dataset.splits)}"
+                )
         if self._shared:
             found.append(
                 f"{self._shared} sources have clips to train on and clips to report on,"

@@ -26,13 +26,13 @@ def test_audioset(tmp_path):
         EventClip(
             path="eval/--4gqARaEJE_0.000.flac",
             labels=("Dog",),
-            split="test",
+            split="eval",
             group="--4gqARaEJE",
         ),
         EventClip(
             path="eval/-0RWZT-miFs_420000_430000.wav",
             labels=("Music",),
-            split="test",
+            split="eval",
             group="-0RWZT-miFs",
         ),
     )

@@ -33,7 +33,11 @@ def _config(layout, **changes):
     ("layout", "options", "sides"),
     [
         ("esc50", {"test_fold": 1, "validation_fold": 2}, (18, 6, 6)),
-        ("audioset", {"train_splits": ("balanced",)}, (10, 0, 10)),
+        (
+            "audioset",
+            {"train_splits": ("balanced",), "test_splits": ("eval",)},
+            (10, 0, 10),
+        ),
         ("epic_kitchens", {}, (10, 10, 0)),
     ],
 )

@@ -32,7 +32,7 @@ def test_clips_classes_and_waves_are_those_of_the_files(audioset):
     assert dataset.clips == manifest.clips and dataset.classes == manifest.classes
     assert dataset.kind == "multi" and dataset.multi_label
     assert (dataset.name, dataset.rate_hz, len(dataset)) == ("audioset", 16000, 3)
-    assert dataset.splits == ("balanced", "test") and dataset.folds == ()
+    assert dataset.splits == ("balanced", "eval") and dataset.folds == ()
     for index, clip in enumerate(dataset.clips):
         wave, _ = soundfile.read(root / clip.path, dtype="int16")
         np.testing.assert_array_equal(dataset.read(index), wave)

@@ -330,6 +330,10 @@ def test_splits(kitchen):
         data_of(kitchen, test_fold=0, test_splits=("train",))
     with pytest.raises(DatasetError, match="no fold 1; it has none"):
         data_of(kitchen, test_fold=1)
+    assert data.remarks[-1] == (
+        "no clip is on the side 'test': the set has no split 'test', but train,"
+        " validation"
+    )
     unused = data_of(kitchen, test_fold=0, validation_splits=())
     assert unused.left_out == {"of split validation": 4}
 
@@ -376,7 +380,8 @@ def test_a_window_of_several_labels(tmp_path):
     assert batch["target"].tolist() == [[1, 0, 0, 1, 0]] * 2 and data.multi_label
     assert data.spec["target"].shape == (2, 5)
     assert data.class_counts["target"].tolist() == [1, 0, 0, 1, 0]
-    assert data.remarks[0].startswith("3 classes without a training clip: Child")
+    assert data.remarks[0] == "clips that are not used: 2 of split eval"
+    assert data.remarks[1].startswith("3 classes without a training clip: Child")
 
 
 def test_real_esc10_in_five_folds(real_data, tmp_path):
