@@ -3,9 +3,11 @@ r"""Repeats the tables and figures of papers: one command each.
     python -m launch.reproduce --list
     python -m launch.reproduce --paper=000 --table=1
     python -m launch.reproduce --paper=001 --table=7
+    python -m launch.reproduce --paper=003 --table=4
 
-A table is a sweep over configs (configs/papers/p000.py, p001.py). Without data it runs
-on SIMULATED recordings, at small scale, and says so; with your own, or with a paper's:
+A table is a sweep over configs (configs/papers/p000.py, p001.py, p003.py). Without data
+it runs on SIMULATED recordings, at small scale, and says so; with your own, or with a
+paper's:
 
     python -m launch.reproduce --paper=000 --table=1 --workdir=runs/paper000 \
         --unlabelled=STORE --labelled=sets/capture24 --scale=paper
@@ -13,13 +15,18 @@ on SIMULATED recordings, at small scale, and says so; with your own, or with a p
     python -m launch.reproduce --paper=001 --table=2,3,4,5,6,7 --workdir=runs/paper001 \
         --sounds=sets/dcase2021 --scale=paper
 
+    python -m launch.reproduce --paper=003 --table=1,4 --workdir=runs/paper003 \
+        --kinetics_sounds=sets/kinetics_sounds --dat_weights=bundles/dat_tiny \
+        --ast_weights=bundles/deit --scale=paper
+
 STORE comes from `launch.prepare --preset=paper`, labelled sets from
-`launch.build_dataset`, sets of machine sounds from `launch.build_sounds`. Every
-training and every evaluation is a cell, WORKDIR/cells/KEY, run once and shared by all
-rows and tables that need it. Stop the command when you like: it goes on where it was,
-within a cell too. Start it again on as many hosts as share WORKDIR, or with
---processes=N, one for each accelerator: each takes the next free cell. WORKDIR/tables
-has every table as Markdown, CSV and JSON, WORKDIR/figures the figures.
+`launch.build_dataset`, sets of machine sounds from `launch.build_sounds`, of audio
+events from `launch.build_events`, weights from `launch.convert`. Every training and
+every evaluation is a cell, WORKDIR/cells/KEY, run once and shared by all rows and
+tables that need it. Stop the command when you like: it goes on where it was, within a
+cell too. Start it again on as many hosts as share WORKDIR, or with --processes=N, one
+for each accelerator: each takes the next free cell. WORKDIR/tables has every table as
+Markdown, CSV and JSON, WORKDIR/figures the figures.
 
 Paper 000 chooses epochs on the people whom it reports, paper 001 scores, high-pass and
 loss on the sections that it reports. --protocol=paper does so too; the defaults,
