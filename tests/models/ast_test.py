@@ -56,12 +56,13 @@ def test_a_patch_is_one_token_s_business(variables):
     # Frame 19, band 30: of the patches in time from 10, and in frequency from 20.
     changed = tokens(X[:1].at[0, 19, 30].add(1.0)) != tokens(X[:1])
     assert TINY.grid == (3, 4)
-    found = np.flatnonzero(changed.any(axis=1)).tolist()
-    assert found == [4 * 2 + 1] or found == [4 * 2 + 0, 4 * 2 + 1]
+    assert np.flatnonzero(changed.any(axis=1)).tolist() == [4 * 2 + 1]
 
 
-def test_every_clip_is_itself_in_any_batch(variables):
+def test_every_clip_is_itself_in_any_batch_and_without_a_loop(variables):
     whole = _apply(TINY, variables, X)
+    straight = _apply(dataclasses.replace(TINY, unroll=2), variables, X)
+    np.testing.assert_allclose(straight, whole, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(
         whole[1:2], _apply(TINY, variables, X[1:2]), rtol=1e-5, atol=1e-6
     )
@@ -72,8 +73,8 @@ def _slopes(config, variables, x):
     return jax.grad(lambda v: Ast(config).apply(v, x)[:, :3].sum())(variables)
 
 
-def test_memory_and_loops_change_nothing(variables):
-    other = dataclasses.replace(TINY, remat=True, unroll=2)
+def test_recomputing_changes_nothing(variables):
+    other = dataclasses.replace(TINY, remat=True)
     one, two = (_slopes(c, variables, X[:1]) for c in (TINY, other))
     leaves = zip(jax.tree.leaves(one), jax.tree.leaves(two), strict=True)
     for a, b in leaves:
