@@ -269,6 +269,7 @@ def _rows(p: EventPredictions, rows: np.ndarray) -> EventPredictions:
         path=p.path[rows],
         start_s=p.start_s[rows],
         group=p.group[rows],
+        end_s=p.end_s[rows],
     )
 
 
@@ -276,7 +277,10 @@ def _check_paired(first: EventPredictions, run: EventPredictions) -> None:
     if dict(run.classes) != dict(first.classes):
         raise PredictionsError("cannot compare: classes differ")
     same = len(run) == len(first) and np.array_equal(run.path, first.path)
-    if not same or not np.array_equal(run.start_s, first.start_s):
+    for name in ("start_s", "end_s") if same else ():
+        own, other = getattr(run, name), getattr(first, name)
+        same = same and np.array_equal(own, other, equal_nan=True)
+    if not same:
         raise PredictionsError(
             f"cannot compare: {len(first)} and {len(run)} clips that are not the same"
         )

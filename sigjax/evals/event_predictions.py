@@ -32,6 +32,7 @@ class EventPredictions:
       path: Text `[r]`, of each clip's file.
       start_s: Float64 `[r]`, where in its file the clip begins.
       group: Text `[r]`, what it was cut from: resampled together.
+      end_s: Float64 `[r]`, where the clip ends; NaN, as by default, for the file's end.
     """
 
     kind: Kind
@@ -41,10 +42,13 @@ class EventPredictions:
     path: np.ndarray
     start_s: np.ndarray
     group: np.ndarray
+    end_s: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
     def __post_init__(self):
         """Refuses columns that do not fit each other and numbers that are none."""
         rows = len(self.path)
+        if not len(self.end_s):
+            object.__setattr__(self, "end_s", np.full(rows, np.nan))
         for mapping in (self.classes, self.probability, self.truth):
             if tuple(mapping) != HEADS[self.kind]:
                 raise PredictionsError(
@@ -53,7 +57,7 @@ class EventPredictions:
                 )
         for head in self.classes:
             self._check(head)
-        for name in ("start_s", "group"):
+        for name in ("start_s", "end_s", "group"):
             if len(getattr(self, name)) != rows:
                 raise PredictionsError(
                     f"{rows} clips and {len(getattr(self, name))} of {name}"
@@ -128,6 +132,7 @@ def of_clips(
         path=np.array([clip.path for clip in clips], str),
         start_s=np.array([clip.start_s for clip in clips], np.float64),
         group=np.array([clip.source for clip in clips], str),
+        end_s=np.array([clip.end_s for clip in clips], np.float64),
     )
 
 
@@ -158,26 +163,28 @@ def concatenate_events(parts: Sequence[EventPredictions]) -> EventPredictions:
         path=np.concatenate([part.path for part in parts]),
         start_s=np.concatenate([part.start_s for part in parts]),
         group=np.concatenate([part.group for part in parts]),
+        end_s=np.concatenate([part.end_s for part in parts]),
     )
     event_order(whole)
     return whole
 
 
 def event_order(predictions: EventPredictions) -> np.ndarray:
-    """Int `[r]`: clips by path and start, so that two systems' clips are paired.
+    """Int `[r]`: clips by path and times, so that two systems' clips are paired.
 
     Raises:
       PredictionsError: A clip is there twice.
     """
     p = predictions
-    rows = np.lexsort((p.start_s, p.path))
-    path, start = p.path[rows], p.start_s[rows]
-    twice = (path[1:] == path[:-1]) & (start[1:] == start[:-1])
-    # Clips of one start may differ in where they end.
-    if twice.any() and p.kind != "verb_noun":
+    # The end of a file sorts last, and equals itself.
+    end_s = np.where(np.isnan(p.end_s), np.inf, p.end_s)
+    rows = np.lexsort((end_s, p.start_s, p.path))
+    keys = [column[rows] for column in (p.path, p.start_s, end_s)]
+    twice = np.logical_and.reduce([key[1:] == key[:-1] for key in keys])
+    if twice.any():
         raise PredictionsError(
             f"{twice.sum()} clips are there twice, the first"
-            f" {str(path[1:][twice][0])!r}"
+            f" {str(keys[0][1:][twice][0])!r}"
         )
     return rows
 
@@ -187,10 +194,10 @@ def write_event_predictions(
 ) -> None:
     """Writes one row per clip, whole or not at all.
 
-    Columns: `path`, `start_s`, `group`, for each head its name (the truth: a class, or
-    several separated by `|`; null for none), `predicted_HEAD` (the likeliest class) and
-    `p_HEAD`, a list of probabilities in the order of the classes, which are in the
-    file's metadata.
+    Columns: `path`, `start_s`, `end_s`, `group`; for each head its name (the truth: a
+    class, or several separated by `|`; null for none), `predicted_HEAD` (the likeliest
+    class) and `p_HEAD`, a list of probabilities in the order of the classes, which are
+    in the file's metadata.
 
     Args:
       path: File or URL.
@@ -200,6 +207,7 @@ def write_event_predictions(
     columns: dict[str, pa.Array] = {
         "path": pa.array(p.path.astype(str)),
         "start_s": pa.array(p.start_s, pa.float64()),
+        "end_s": pa.array(p.end_s, pa.float64(), mask=np.isnan(p.end_s)),
         "group": pa.array(p.group.astype(str)).dictionary_encode(),
     }
     for head, names in p.classes.items():
@@ -243,6 +251,7 @@ def read_event_predictions(path: epath.PathLike) -> EventPredictions:
             path=np.array(table["path"].to_pylist(), str),
             start_s=table["start_s"].to_numpy(),
             group=np.array(table["group"].to_pylist(), str),
+            end_s=table["end_s"].to_numpy(),
         )
     except (pa.ArrowException, KeyError, ValueError) as error:
         raise PredictionsError(

@@ -160,6 +160,17 @@ def test_comparisons_are_of_the_same_clips():
     assert (runs["runs_a"], runs["runs_b"], runs["clips"]) == (2, 1, 60)
 
 
+def test_stretches_of_one_start_are_told_apart_by_their_ends():
+    given = {"path": np.full(4, "v.wav"), "clips": 4}
+    a = made("verb_noun", end_s=np.array([2.0, 1.0, np.nan, 3.0]), **given)
+    same = evals.compare(a, evals._rows(a, np.array([2, 0, 3, 1])), bootstrap=0)
+    assert same["action_top1"]["difference"]["value"] == 0
+    with pytest.raises(PredictionsError, match="1 clips are there twice"):
+        evals.compare(a, made("verb_noun", end_s=np.array([2.0, 1, 1, 3]), **given))
+    with pytest.raises(PredictionsError, match="4 and 4 clips that are not the same"):
+        evals.compare(a, made("verb_noun", end_s=np.array([2.0, 1, 9, 3]), **given))
+
+
 def test_what_cannot_be_compared_says_why():
     a = made("single")
     with pytest.raises(PredictionsError, match="60 and 57 clips"):
@@ -180,7 +191,7 @@ def test_predictions_are_read_as_they_were_written(kind, tmp_path):
     if kind != "multi":
         first = next(iter(p.truth))
         truth = {**p.truth, first: np.append(np.int32(-1), p.truth[first][1:])}
-        p = made(kind, truth=truth)
+        p = made(kind, truth=truth, end_s=np.append(np.nan, np.arange(1.0, 60)))
     evals.write_event_predictions(tmp_path / "p.parquet", p)
     q = evals.read_event_predictions(tmp_path / "p.parquet")
     assert q.kind == p.kind and q.classes == p.classes
@@ -188,8 +199,8 @@ def test_predictions_are_read_as_they_were_written(kind, tmp_path):
         np.testing.assert_array_equal(q.probability[head], p.probability[head])
         np.testing.assert_array_equal(q.truth[head], p.truth[head])
         assert q.truth[head].dtype == p.truth[head].dtype
-    for name in ("path", "start_s", "group"):
-        assert getattr(q, name).tolist() == getattr(p, name).tolist()
+    for name in ("path", "start_s", "end_s", "group"):
+        np.testing.assert_array_equal(getattr(q, name), getattr(p, name))
 
 
 def test_other_files_are_no_predictions(tmp_path):
