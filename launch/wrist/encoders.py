@@ -91,6 +91,8 @@ def _from_bundle(path: epath.Path) -> Pretrained:
     model = export.load(path)
     if isinstance(model, export.SoundDetector):
         raise ConfigError(f"encoder.weights={path} is a detector of machine sounds")
+    if isinstance(model, export.AudioEventsModel):
+        raise ConfigError(f"encoder.weights={path} is a network of audio events")
     info = model.info
     params = jax.tree.map(np.asarray, model.params)
     state: Mapping[str, Any] = {}
