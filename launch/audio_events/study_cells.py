@@ -136,7 +136,7 @@ class Work:
             first, last = made.loss
             own = {"parameters": made.parameters, "loss_first": first}
             facts = {cell.variant: {**own, "loss_last": last}}
-            result["score"] = np.round(made.score[tested], 3).tolist()
+            result["score"] = made.score[tested].astype(float).round(3).tolist()
         for name, value in said.items():
             right = value == clips.label
             facts[name] = {**facts[name], "train_accuracy": float(right[train].mean())}

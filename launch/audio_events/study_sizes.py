@@ -168,8 +168,8 @@ _COARSE = FbankConfig(n_mels=64, shift_ms=20.0)
 
 SIZES: Mapping[str, Size] = {
     "nano": Size(
-        says="a pyramid of the paper's form but a sixth of DAT-T's widths, 0.35 million"
-        " parameters, on 128 bands every 20 ms; it is none of the paper's networks",
+        says="a pyramid of the paper's form, a sixth as wide as DAT-T (0.56 million"
+        " parameters), on 64 bands every 20 ms; it is none of the paper's networks",
         fbank=_COARSE,
         frames=256,
         dat=functools.partial(
@@ -205,7 +205,7 @@ SIZES: Mapping[str, Size] = {
         recipe=dataclasses.replace(_RECIPE, epochs=100, learning_rate=5e-4),
     ),
     "smoke": Size(
-        says="two steps: whether it runs, not what it finds",
+        says="one epoch: whether it runs, not what it finds",
         fbank=FbankConfig(n_mels=32, shift_ms=40.0),
         frames=128,
         dat=functools.partial(
@@ -229,6 +229,8 @@ SIZES: Mapping[str, Size] = {
             stride_t=16,
             stride_f=16,
         ),
-        recipe=dataclasses.replace(_RECIPE, epochs=1, batch=4, shifts=2),
+        recipe=dataclasses.replace(
+            _RECIPE, epochs=1, batch=4, shifts=2, warmup_epochs=0.1
+        ),
     ),
 }

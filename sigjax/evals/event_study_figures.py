@@ -68,7 +68,7 @@ def draw(
     if differences:
         axes[1].axvline(0, color="black", lw=0.8)
         _marks(axes[1], differences, names)
-        axes[1].set_xlabel(f"less {reference}: same folds, same seeds")
+        axes[1].set_xlabel(f"accuracy less that of “{reference}”, fold by fold")
     axes[0].set_yticks([-i for i in range(len(names))], names)
     axes[0].set_ylim(-len(names) + 0.4, 0.6)
     handles = [
