@@ -133,11 +133,9 @@ def _fitted(
             value = np.asarray(resize_table(jnp.asarray(value), size))
             resized += 1
         found["/".join(path)] = value
-    notes = [f"the weights' {name} is left out" for name in sorted(left_out)]
+    notes = [f"left out of the weights: {name}" for name in sorted(left_out)]
     if resized:
-        notes.append(
-            f"{resized} tables of positions resized to the task's spectrograms"
-        )
+        notes.append(f"tables of positions resized to the task's size: {resized}")
     fresh = sorted({p[0] for p in wanted if "/".join(p) not in found})
     if fresh:
         notes.append(f"from random weights: {', '.join(fresh)}")

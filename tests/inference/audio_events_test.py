@@ -1,6 +1,7 @@
 """Bundles of other people's networks, and events of two heads in a recording."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -22,18 +23,23 @@ BACKBONE = AstConfig(
 )  # fmt: skip
 
 
-def converted(head=True, **extra):
-    """Params and `bundle.json` as launch.convert writes them."""
+@functools.cache
+def parameters(head):
     heads = (("target", 3),) if head else ()
     module = AudioClassifier(AudioClassifierConfig(heads=heads, ast=BACKBONE))
     x = jnp.zeros((1, 24, 16))
     method = None if head else AudioClassifier.features
-    params = module.init(jax.random.key(0), x, method=method)["params"]
+    init = functools.partial(module.init, method=method)
+    return jax.jit(init)(jax.random.key(0), x)["params"]
+
+
+def converted(head=True, **extra):
+    """Params and `bundle.json` as launch.convert writes them."""
     fbank = {"rate_hz": 4000.0, "n_mels": 16, "shift_ms": 10.0}
     signal = SignalConfig(
         rate_hz=4000.0, channels=1, units="full scale", window_s=0.24, patch_s=0.01
     )
-    return params, {
+    return parameters(head), {
         "model": "ast",
         "model_config": dataclasses.asdict(BACKBONE),
         "signal": dataclasses.asdict(signal),

@@ -21,12 +21,15 @@ from launch.audio_events.finetuning import summary
 from launch.audio_events.prediction import predict_files, table
 from launch.finetune import finetune
 from launch.systems import build_system, load_run
+from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.evals.audio_events import read_event_predictions
 from sigjax.inference.base import BundleError
+from sigjax.models.dat import Dat, DatConfig
 from sigjax.train.checkpoint import latest_params
-from sigjax.train.step import InitialValuesError
+from sigjax.train.optim import make_optimizer
+from sigjax.train.step import InitialValuesError, make_init
 
 RATE_HZ, WINDOW = 16000, 8000
 
@@ -130,6 +133,49 @@ def test_weights_of_a_bundle_are_where_training_starts(run, model, tmp_path):
     assert found.given["params"]["backbone"]["positions"].shape == (2, 6, 8)
     assert found.model.ast.width == 8 and found.model.ast.frames == 96
     assert "resized" in found.notes[0]
+
+
+def test_converted_weights_fit_the_task_and_the_ablation(run, tmp_path):
+    """A deformable backbone of larger maps, as launch.convert writes it."""
+    smallest = audio_events.get_config("smoke").encoder.dat.to_dict()
+    theirs = DatConfig(**(smallest | {"adaptor_strength": 0.0, "convention": "v1"}))
+    x = jax.ShapeDtypeStruct((1, 128, 64), np.float32)
+    shapes = jax.eval_shape(Dat(theirs).init, jax.random.key(0), x)["params"]
+    params = jax.tree.map(lambda s: np.full(s.shape, 0.5, s.dtype), shapes)
+    export.save(
+        tmp_path / "dat",
+        model="dat",
+        params={"backbone": params},
+        model_config=theirs,
+        signal=export.SignalConfig(
+            rate_hz=16000.0, channels=1, units="", window_s=1.28, patch_s=0.01
+        ),
+        preprocessing={"fbank": {"n_mels": 64}, "frames": 128, "mean": 0.0, "std": 1.0},
+        source_run={"system": "dat"},
+    )
+    config = smoke(run[0] / "sets", **{"encoder.weights": str(tmp_path / "dat")})
+    config.encoder.kind, config.encoder.dat = "dat", smallest | {"deformable": False}
+    system = build_system(config)
+    found = model_of(system, system.open_data(epath.Path(tmp_path)))
+    model = found.model.dat
+    assert (model.convention, model.deformable, model.adaptor_strength) == (
+        "v1", False, 0.005,
+    )  # fmt: skip
+    assert found.notes == (
+        "left out of the weights: offsets",
+        "tables of positions resized to the task's size: 1",
+        "from random weights: adaptor",
+    )
+    state = jax.eval_shape(
+        make_init(system.make_task(found.model), make_optimizer(
+            system.optim, steps_per_epoch=1, total_steps=1
+        )),
+        jax.random.key(0), system.batch_spec(), found.given,
+    )  # fmt: skip
+    table = found.given["params"]["backbone"]["stage2_block1"]["attention"]["table"]
+    placed = state.params["backbone"]["stage2_block1"]["attention"]["table"]
+    assert table.shape == placed.shape == (2, 7, 11)
+    np.testing.assert_allclose(table, 0.5, rtol=1e-5)
 
 
 MISTAKES = [

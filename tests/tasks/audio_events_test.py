@@ -61,15 +61,15 @@ def variables(batch):
 def test_padding_is_zero_behind_the_logarithm_and_samples_beyond_change_nothing(
     batch, variables
 ):
-    task = make()
-    found = np.asarray(task.spectrogram(variables, batch["wave"], batch["valid"]))
+    spectrogram = jax.jit(make().spectrogram)
+    found = np.asarray(spectrogram(variables, batch["wave"], batch["valid"]))
     assert found.shape == (ROWS, 24, 16)
     # 1 + (valid - 100) // 40 frames are real; (0 - mean) / (2 std) is padding.
     for row, frames in enumerate((18, 18, 11, 0)):
         np.testing.assert_allclose(found[row, frames:], 5.0 / 6.0, rtol=1e-6)
         assert (np.abs(found[row, :frames] - 5.0 / 6.0) > 1e-3).any(axis=1).all()
     noisy = batch["wave"].at[2, 500:].set(30000)
-    again = np.asarray(task.spectrogram(variables, noisy, batch["valid"]))
+    again = np.asarray(spectrogram(variables, noisy, batch["valid"]))
     np.testing.assert_array_equal(again[2], found[2])
 
 
@@ -86,11 +86,18 @@ def test_losses_of_each_kind(target, batch, variables):
         params = dict(variables["params"])
         params["head"] = params["head_verb"]
         variables = {**variables, "params": params}
-    out = task.loss(variables, batch, jax.random.key(1))
-    figures = task.evaluate(variables, batch, jax.random.key(1))
+
+    @jax.jit
+    def everything(variables, batch, key):
+        return (
+            task.loss(variables, batch, key),
+            task.evaluate(variables, batch, key),
+            task.scores(variables, batch["wave"], batch["valid"]),
+        )
+
+    out, figures, logits = everything(variables, batch, jax.random.key(1))
     np.testing.assert_allclose(out.loss, figures["loss"], rtol=1e-6)
     assert out.model_state["statistics"]["mean"] == -5.0
-    logits = task.scores(variables, batch["wave"], batch["valid"])
     if target == "multi":
         p = 1 / (1 + np.exp(-np.asarray(logits["target"], np.float64)))
         y = np.asarray(batch["target"])
@@ -128,10 +135,10 @@ def test_mixup_mixes_sound_and_targets_alike(batch, variables):
     same = {**batch, "wave": jnp.repeat(batch["wave"][:1], ROWS, axis=0)}
     same["valid"] = jnp.full(ROWS, 800, jnp.int32)
     key = jax.random.key(3)
-    out = task.loss(variables, same, key)
-    log_p = jax.nn.log_softmax(
-        task.scores(variables, same["wave"], same["valid"])["label"]
-    )
+    out, scores = jax.jit(
+        lambda v, b, k: (task.loss(v, b, k), task.scores(v, b["wave"], b["valid"]))
+    )(variables, same, key)
+    log_p = jax.nn.log_softmax(scores["label"])
     mixed = audio_events.mix(
         jax.random.split(key, 5)[0], jnp.zeros((ROWS, 800)), jnp.arange(ROWS),
         probability=1.0, alpha=1.0,
@@ -146,7 +153,9 @@ def test_mixup_mixes_sound_and_targets_alike(batch, variables):
 def test_masks_are_drawn_in_training_alone(batch, variables):
     task = make()
     plain, masked = (
-        np.asarray(task.spectrogram(variables, batch["wave"], batch["valid"], key))
+        np.asarray(
+            jax.jit(task.spectrogram)(variables, batch["wave"], batch["valid"], key)
+        )
         for key in (None, jax.random.key(5))
     )
     hidden = masked != plain
