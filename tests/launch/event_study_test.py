@@ -189,6 +189,40 @@ def test_seeds_count_once_all_their_folds_are_there():
     assert "with" not in runs
 
 
+@pytest.mark.parametrize("validate", [False, True])
+def test_a_cell_trains_on_no_fold_that_is_held_out(validate, monkeypatch):
+    clips, asked = made_up(), {}
+
+    def train(size, variant, given, rows, *, seed):
+        asked[variant] = set(given.fold[rows].tolist())
+        score = np.eye(2)[given.label] - 1.0  # Right about all.
+        score[given.fold == 3] = score[given.fold == 3, ::-1]  # But for this fold.
+        return study_training.Trained(score, (2.0, 1.0), 7)
+
+    def predict(given, found, rows):
+        assert found == "features"
+        asked["plain"] = set(given.fold[rows].tolist())
+        return {study_plain.SVM: given.label}
+
+    monkeypatch.setattr(study_training, "train", train)
+    monkeypatch.setattr(study_plain, "predict", predict)
+    monkeypatch.setattr(study_plain, "features", lambda given: "features")
+    variants, work = ("with", "plain"), study_cells.Work(clips)
+    chosen = cells_of(clips, variants=variants, seeds=1, validate=validate)
+    by_fold = {(c.variant, c.fold): c for c in chosen.values()}
+    result = work(by_fold["with", 2], None)
+    assert asked["with"] == ({1, 4, 5} if validate else {1, 3, 4, 5})
+    assert set(clips.fold[result["tested"]]) == ({3} if validate else {2})
+    label = clips.label[result["tested"]]
+    expected = 1 - label if validate else label
+    assert result["predicted"]["with"] == expected.tolist()
+    right = 1.0 if validate else 0.75
+    assert result["facts"]["with"]["train_accuracy"] == right
+    assert json.loads(json.dumps(result))["score"][0] == result["score"][0]
+    work(by_fold["plain", 5], None)
+    assert asked["plain"] == ({2, 3, 4} if validate else {1, 2, 3, 4})
+
+
 # --- training ---
 
 
@@ -231,6 +265,7 @@ def trained(monkeypatch, rows, variant="with"):
     noted = Noted()
     made = (None, noted.init, noted.step, noted.score)
     monkeypatch.setattr(study_training, "_compiled", lambda *_: made)
+    monkeypatch.setattr(study_training, "_SCORED", 8)  # In three parts, the last short.
     zeros = {"mean": np.float32(0), "std": np.float32(1)}
     monkeypatch.setattr(study_training, "fbank_statistics", lambda *_: zeros)
     return noted, study_training.train(SIZE, variant, made_up(), rows, seed=3)
