@@ -12,9 +12,8 @@ has 103.4 G of the first and 130.5 G of both, and is published with 103.4.
 
 Other element-wise work is in neither: bilinear sampling and the interpolated position
 bias, too, where they are computed without matrix products. What runs may be more than
-what a formula has: windows of 7 pad DAT's maps (12.8 | 13.8 G of v1-T, where 11.4 |
-12.1 G would do without), and neighbourhood attention meets tiles of keys, which adds
-3 % to all that DAT++ multiplies.
+a formula has: windows of 7 pad DAT's maps to multiples of 7, and the neighbourhood
+attention of DAT++ meets tiles of keys that are larger than neighbourhoods.
 
 A batch of one. Heads have --classes outputs.
 """
