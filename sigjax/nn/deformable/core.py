@@ -21,6 +21,7 @@ from sigjax.nn.deformable.position_bias import (
     choose_design,
     position_bias,
 )
+from sigjax.nn.deformable.staging import written_out
 from sigjax.nn.deformable.windows import add_windows
 from sigjax.nn.products import wide_product
 from sigjax.typing import Array, Float
@@ -159,7 +160,11 @@ def _plan(points, table, size, convention):
 
 
 def _logits(q, k, padded, where, size):
-    bias = slices.plan_bias(padded, where, size).swapaxes(1, 2)
+    bias = written_out(
+        where.starts[0, 0, 0] >= 0,
+        lambda padded, where: slices.plan_bias(padded, where, size),
+        *(padded, where),
+    )
     logits = wide_product("ghnd,ghdm->ghnm", k, q)
     return logits + bias.reshape(logits.shape)
 
@@ -171,8 +176,7 @@ def _tiled_forward(q, k, v, table, points, size, convention):
 
     def one(part):
         q, k, v, where = part
-        # A barrier: or the sums over keys would compute the bias once more each.
-        logits = jax.lax.optimization_barrier(_logits(q, k, padded, where, size))
+        logits = _logits(q, k, padded, where, size)
         top = logits.max(axis=2, keepdims=True)
         weights = jnp.exp(logits - top)
         total = weights.sum(axis=2, keepdims=True)
@@ -194,11 +198,10 @@ def _tiled_backward(size, convention, saved, gradient):
 
     def one(table_gradient, part):
         q, k, v, where, out, log_total, gradient = part
+        inner = (out.astype(log_total.dtype) * gradient).sum(axis=2, keepdims=True)
         weights = jnp.exp(_logits(q, k, padded, where, size) - log_total)
-        inner = (out.astype(weights.dtype) * gradient).sum(axis=2, keepdims=True)
         found = weights * (wide_product("ghnd,ghdm->ghnm", v, gradient) - inner)
-        weights, found = jax.lax.optimization_barrier((weights, found))
-        by_key = found.reshape(block, heads, keys, *size).swapaxes(1, 2)
+        by_key = found.reshape(block, heads, keys, *size)
         windows, places = slices.plan_gradients(padded, where, by_key)
         table_gradient = add_windows(windows, where.which, where.starts, table_gradient)
         weights, found = weights.astype(v.dtype), found.astype(v.dtype)

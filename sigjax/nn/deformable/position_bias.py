@@ -126,8 +126,8 @@ def _by_slices(table, points, size, convention):
     batch, groups, keys = points.shape[:3]
     flat = points.reshape(-1, keys, 2)
     bias: Array = bias_by_key(table, flat, size, convention)  # pyright: ignore
-    bias = bias.reshape(batch, groups, keys, table.shape[1], *size)
-    return bias.transpose(0, 1, 3, 4, 5, 2)
+    bias = bias.reshape(batch, groups, table.shape[1], keys, *size)
+    return bias.transpose(0, 1, 2, 4, 5, 3)
 
 
 def _places(

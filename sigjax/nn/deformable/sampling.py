@@ -11,8 +11,6 @@ import numpy as np
 from sigjax.nn.deformable.windows import add_windows, take_windows
 from sigjax.typing import Array, Float
 
-_barrier = jax.lax.optimization_barrier
-
 
 def sample(
     x: Float[Array, "b h w c"], points: Float[Array, "b n 2"]
@@ -101,8 +99,7 @@ def _backward(saved, gradient):
         _mix(corners, (-one, one), (1 - dx, dx)),
         _mix(corners, (1 - dy, dy), (-one, one)),
     )
-    # The products are written out: only then are the sums over them fast ones.
-    places = [_barrier(slope * gradient).sum(axis=-1) for slope in slopes]
+    places = [(slope * gradient).sum(axis=-1) for slope in slopes]
     scale = (np.asarray(x.shape[1:3]) - 1) / 2
     found = jnp.stack(places, axis=-1) * jnp.asarray(scale, points.dtype)
     lines = [

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sigjax.nn.deformable.conventions import Convention, query_steps
+from sigjax.nn.deformable.staging import written_out
 from sigjax.nn.deformable.windows import add_windows, take_windows
 from sigjax.typing import Array, Float, Int
 
@@ -114,11 +115,11 @@ def plan(
 
 
 def blend(
-    windows: Float[Array, "k n h u w"],
+    windows: Float[Array, "k h n u w"],
     down: Float[Array, "k n a y"],
     across: Float[Array, "k n c x"],
     size: tuple[int, int],
-) -> Float[Array, "k n h i j"]:
+) -> Float[Array, "k h n i j"]:
     """Weighs the taps of all queries, rows by `down` and columns by `across`."""
     rows, columns = size
     total = jnp.zeros((), windows.dtype)
@@ -126,8 +127,8 @@ def blend(
         line = jnp.zeros((), windows.dtype)
         for j in range(across.shape[2]):
             part = windows[:, :, :, i : i + rows, j : j + columns]
-            line = line + part * across[:, :, None, None, j]
-        total = total + line * down[:, :, None, i, :, None]
+            line = line + part * across[:, None, :, j, None]
+        total = total + line * down[:, None, :, i, :, None]
     return total
 
 
@@ -156,14 +157,14 @@ def _unblend(gradient, down, across):
         line = jnp.zeros((), gradient.dtype)
         for j in range(c + 1):
             part = wide[:, :, :, a - i : a - i + height, c - j : c - j + width]
-            line = line + part * shifted(across, j, c, width)[:, :, None, None]
-        total = total + line * shifted(down, i, a, height)[:, :, None, :, None]
+            line = line + part * shifted(across, j, c, width)[:, None, :, None]
+        total = total + line * shifted(down, i, a, height)[:, None, ..., None]
     return total
 
 
 def plan_bias(
     table: Float[Array, "g h u w"], where: Plan, size: tuple[int, int]
-) -> Float[Array, "k n h i j"]:
+) -> Float[Array, "k h n i j"]:
     """The bias of all queries by key, from a `padded` table."""
     down, across = where.y.weight, where.x.weight
     window = (size[0] + down.shape[2] - 1, size[1] + across.shape[2] - 1)
@@ -175,21 +176,24 @@ def plan_bias(
 def plan_gradients(
     table: Float[Array, "g h u w"],
     where: Plan,
-    gradient: Float[Array, "k n h i j"],
+    gradient: Float[Array, "k h n i j"],
 ) -> tuple[Float[Array, "k n h y x"], Float[Array, "k n 2"]]:
     """Gradients of `plan_bias`: of each key's window, and of its place in the table."""
     size = (gradient.shape[-2], gradient.shape[-1])
     down, across = where.y.weight, where.x.weight
     window = (size[0] + down.shape[2] - 1, size[1] + across.shape[2] - 1)
     windows = take_windows(table, where.which, where.starts, window)
-    slopes = _barrier((where.y.slope, where.x.slope))
 
-    def total(down, across):
-        # The product is written out: only then is the sum over it a fast one.
-        met = _barrier(blend(windows, down, across, size) * gradient)
-        return met.reshape(*met.shape[:2], -1).sum(axis=-1)
+    def along(windows, where, gradient):
+        slopes = (where.y.slope, where.x.slope)
+        return (
+            blend(windows, slopes[0], where.x.weight, size) * gradient,
+            blend(windows, where.y.weight, slopes[1], size) * gradient,
+        )
 
-    places = [total(slopes[0], across), total(down, slopes[1])]
+    always = where.starts[0, 0, 0] >= 0
+    met = written_out(always, along, windows, where, gradient)
+    places = [each.sum(axis=(1, 3, 4)) for each in met]
     return _unblend(gradient, down, across), jnp.stack(places, axis=-1)
 
 
@@ -199,7 +203,7 @@ def bias_by_key(
     points: Float[Array, "k n 2"],
     size: tuple[int, int],
     convention: Convention,
-) -> Float[Array, "k n h i j"]:
+) -> Float[Array, "k h n i j"]:
     """The bias between keys at `points` and all queries of a map.
 
     Args:
@@ -209,7 +213,7 @@ def bias_by_key(
       convention: Where queries stand.
 
     Returns:
-      `[k, n, h, rows, columns]`.
+      `[k, h, n, rows, columns]`.
     """
     return _by_key_forward(table, points, size, convention)[0]
 

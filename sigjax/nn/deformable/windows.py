@@ -19,7 +19,7 @@ def take_windows(
     which: Int[Array, "k"],
     starts: Int[Array, "k n 2"],
     size: tuple[int, int],
-) -> Float[Array, "k n *a i j"]:
+) -> Float[Array, "k *a n i j"]:
     """Windows of `size` that begin at `starts` (row, column).
 
     Args:
@@ -29,7 +29,7 @@ def take_windows(
       size: Rows and columns `i, j`.
 
     Returns:
-      `[k, n, ..., i, j]`.
+      `[k, ..., n, i, j]`.
     """
     return _take(maps, which, starts, size)
 
@@ -47,7 +47,7 @@ def _gather(maps, which, starts, size):
         at = (index.astype(starts.dtype), *zeros, start[0], start[1])
         return jax.lax.dynamic_slice(maps, at, (1, *lead, *size))[0]
 
-    return jax.vmap(jax.vmap(one, (None, 0)))(which, starts)
+    return jax.vmap(jax.vmap(one, (None, 0), len(lead)))(which, starts)
 
 
 def _take_forward(maps, which, starts, size):
@@ -68,7 +68,7 @@ _take.defvjp(_take_forward, _take_backward)
 
 
 def add_windows(
-    windows: Float[Array, "k n *a i j"],
+    windows: Float[Array, "k *a n i j"],
     which: Int[Array, "k"],
     starts: Int[Array, "k n 2"],
     total: Float[Array, "m *a r q"],
@@ -82,16 +82,20 @@ def add_windows(
 
 
 def _add_in_turn(windows, which, starts, total):
-    keys = windows.shape[1]
-    flat = windows.reshape(-1, *windows.shape[2:])
-    flat_starts = starts.reshape(-1, 2)
-    lead = (jnp.zeros((), starts.dtype),) * (total.ndim - 3)
-    which = which.astype(starts.dtype)
+    keys = windows.shape[-3]
+    zero = jnp.zeros((), starts.dtype)
+    lead = (zero,) * (total.ndim - 3)
+    which, places = which.astype(starts.dtype), starts.reshape(-1, 2)
+    size = (1, *windows.shape[1:-3], 1, *windows.shape[-2:])
 
     def add(step, total):
-        at = (which[step // keys], *lead, flat_starts[step, 0], flat_starts[step, 1])
-        window = jax.lax.dynamic_index_in_dim(flat, step)
+        step = step.astype(starts.dtype)
+        row, key = step // keys, step % keys
+        window = jax.lax.dynamic_slice(windows, (row, *lead, key, zero, zero), size)
+        window = window.reshape(*size[:-3], *size[-2:])
+        at = (which[row], *lead, places[step, 0], places[step, 1])
         here = jax.lax.dynamic_slice(total, at, window.shape)
         return jax.lax.dynamic_update_slice(total, here + window, at)
 
-    return jax.lax.fori_loop(0, len(flat), add, total)
+    steps = jnp.asarray(len(places), starts.dtype)
+    return jax.lax.fori_loop(zero, steps, add, total)
