@@ -89,3 +89,10 @@ def test_the_audio_spectrogram_transformer_comes_out_as_published():
     assert found["gmacs_parameters"] == 103.4
     assert found["gmacs_everything"] == 130.5
     assert 86 < found["parameters_m"] < 87
+
+
+def test_a_deformable_transformer_of_pictures_comes_out_as_published():
+    rows = {row.name: row for row in networks()}
+    found = measure(rows["dat-v1-tiny"], frames=224, bands=224, classes=1000)
+    assert found["gmacs_everything"] == 4.6
+    assert round(found["parameters_m"], 1) == 28.3
