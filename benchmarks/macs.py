@@ -19,7 +19,6 @@ A batch of one. Heads have --classes outputs.
 """
 
 import argparse
-import dataclasses
 import json
 import math
 import sys
@@ -180,7 +179,10 @@ class Network(NamedTuple):
 
 
 def networks() -> Iterator[Network]:
-    """All that can be counted, each at any input."""
+    """All that can be counted, each at any input.
+
+    Kernels are those that show their products: cuDNN's hide them, and others pad.
+    """
     from sigjax.models.ast import ast_size
     from sigjax.models.audio_classifier import AudioClassifierConfig
     from sigjax.models.dat import dat_size
@@ -195,7 +197,7 @@ def networks() -> Iterator[Network]:
             f"ast-{size}",
             lambda frames, bands, classes, size=size: classifier(
                 classes,
-                ast=dataclasses.replace(ast_size(size), frames=frames, bands=bands),
+                ast=ast_size(size, frames=frames, bands=bands, attention="xla"),
             ),
         )
     for variant in variants:
@@ -239,6 +241,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    # A GPU's kernels hide what they multiply.
+    jax.config.update("jax_platforms", "cpu")
     parser.add_argument("--network", default="", help="Names that begin so; all.")
     parser.add_argument("--frames", default="1024", help="Of inputs, with commas.")
     parser.add_argument("--bands", type=int, default=128)
