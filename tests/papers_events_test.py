@@ -145,6 +145,8 @@ def test_the_papers_numbers_are_those_it_prints():
         if sheet.dataset
         for row in sheet.rows
     }
+    clips = {sheet.key: sheet.clips for sheet in PAPER.sheets if sheet.dataset}
+    assert list(clips.values()) == [1585, 12790, 9668, 1585]
     assert found.keys() == PRINTED.keys()
     for place, expected in PRINTED.items():
         assert found[place] == pytest.approx(expected), place

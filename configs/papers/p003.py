@@ -5,6 +5,8 @@
         --kinetics_sounds=sets/kinetics_sounds --vggsound=sets/vggsound \
         --epic_kitchens=sets/epic_kitchens --dat_weights=bundles/dat_tiny \
         --ast_weights=bundles/deit_base
+    python -m launch.reproduce --paper=003 --table=4 --scale=small \
+        --kinetics_sounds=sets/esc10
     python -m launch.reproduce --paper=003 --sheet=macs
 
 Configs are variants of configs/audio_events.py, by data set and network. Sets come from
@@ -70,6 +72,10 @@ ADAPTOR = DEFORMABLE["deform. + adaptor: lambda = 0.005"]
 _NAME = "DATAR (deformable + adaptor)"
 
 
+# Test clips, section 4.
+CLIPS = dict(kinetics_sounds=1585, vggsound=12790, epic_kitchens=9668)
+
+
 def against(dataset, key, title, ast, ours, printed=(), metrics=("top1", "top5")):
     """A table of AST, systems that are only printed, and DATAR."""
     rows = [dict(labels=("AST",), model="ast", paper=ast)]
@@ -81,6 +87,7 @@ def against(dataset, key, title, ast, ours, printed=(), metrics=("top1", "top5")
         columns=("model",),
         rows=rows,
         dataset=dataset,
+        clips=CLIPS[dataset],
         metrics=metrics,
         differences=((_NAME, "AST"),),
     )
@@ -153,6 +160,7 @@ def table4():
         columns=("model",),
         rows=rows,
         dataset="kinetics_sounds",
+        clips=CLIPS["kinetics_sounds"],
         metrics=("top1", "top5"),
         differences=tuple(
             (name, "with deformable") for name in printed if name != "with deformable"

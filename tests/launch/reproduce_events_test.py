@@ -130,6 +130,7 @@ def test_a_table_has_the_papers_figures_beside_ours(tmp_path):
         "PAPER -1.1",
         "a standard error of 1.1",
         "say nothing of other trainings",
+        "PAPER is of 1,585 test clips and OURS of 60: OTHER DATA",
     ):
         assert told in " ".join(text.split()), told
     read = json.loads((tmp_path / "tables" / "table4.json").read_text())
@@ -145,6 +146,8 @@ def test_real_data_are_not_called_simulated(tmp_path):
     table = table_of("table1", tmp_path, **changes)
     text = tables.write(epath.Path(tmp_path) / "tables", table)
     assert "SIMULATED:" not in text and "SIMULATED sounds" not in text
+    same = tables.page({**table, "paper_clips": CLIPS})
+    assert "OTHER DATA" in text and "OTHER DATA" not in " ".join(same.below)
     # One set simulated and another given: each table says its own.
     mixed = table_of("table1", tmp_path, simulated_sets=["vggsound"])
     assert not mixed["simulated"]

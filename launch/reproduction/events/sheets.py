@@ -68,6 +68,7 @@ class Sheet:
       columns: Names of the rows' labels.
       rows: Systems.
       dataset: Of `DATASETS`; empty for a table of counts.
+      clips: How many test clips the paper reports.
       metrics: Columns, of `METRICS`; of a table of counts, of `COUNTS`.
       seeds: Repeats of every training: seeds 0, 1, ...
       differences: Pairs of rows' names; the first's figure less the second's.
@@ -79,6 +80,7 @@ class Sheet:
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
     dataset: str = ""
+    clips: int = 0
     metrics: tuple[str, ...]
     seeds: int = 1
     differences: tuple[tuple[str, str], ...] = ()

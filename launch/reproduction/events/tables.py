@@ -29,6 +29,7 @@ def content(
         "title": sheet.title,
         "data": data,
         "dataset": sheet.dataset,
+        "paper_clips": sheet.clips,
         "columns": list(sheet.columns),
         "metrics": list(sheet.metrics),
         "seeds": plan.seeds,
@@ -154,6 +155,11 @@ def _of_shares(table: Mapping[str, Any]) -> list[str]:
             " intervals by bootstrap over sources, which say nothing of other"
             " trainings; PAPER: printed in the paper, on the paper's data, one run"
         )
+        if clips != table["paper_clips"]:
+            lines.append(
+                f"PAPER is of {table['paper_clips']:,} test clips and OURS of"
+                f" {clips:,}: OTHER DATA, so a figure beside a figure is no comparison"
+            )
     return [*lines, table["open"]]
 
 
