@@ -126,7 +126,7 @@ def compiled(name: str, kind: str, batch: int, design: Design) -> Callable[[], A
 
     def both(variables, x):
         y, pull = jax.vjp(module.apply, variables, x)
-        return pull(jnp.ones_like(y))
+        return pull(jax.tree.map(jnp.ones_like, y))
 
     function = module.apply if kind == "forward" else both
     program = jax.jit(function).lower(variables, x).compile()

@@ -177,7 +177,7 @@ def plan_gradients(
     table: Float[Array, "g h u w"],
     where: Plan,
     gradient: Float[Array, "k h n i j"],
-) -> tuple[Float[Array, "k n h y x"], Float[Array, "k n 2"]]:
+) -> tuple[Float[Array, "k h n y x"], Float[Array, "k n 2"]]:
     """Gradients of `plan_bias`: of each key's window, and of its place in the table."""
     size = (gradient.shape[-2], gradient.shape[-1])
     down, across = where.y.weight, where.x.weight
