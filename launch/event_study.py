@@ -28,6 +28,7 @@ from launch import command, runtime
 from launch.audio_events import study_cells, study_page, study_sizes, study_tables
 from launch.audio_events.study_data import FOLDS, EventClips, StudyError, read_esc10
 from launch.pages import into_page
+from launch.reproduction.claims import ClaimError
 from launch.reproduction.rendering import made_with
 from launch.reproduction.runner import Cells
 from sigjax.data.audio import AudioError
@@ -37,6 +38,7 @@ from sigjax.train.writer import WorkdirError, prepare_workdir, replace_file
 
 EXPECTED_ERRORS = (
     AudioError,
+    ClaimError,
     FileNotFoundError,
     ManifestError,
     StudyError,
@@ -88,7 +90,7 @@ def collect(
     failed = {
         cell.title: outcomes[key].error
         for key, cell in planned.items()
-        if outcomes[key].error
+        if outcomes[key].error and outcomes[key].record  # Not those that wait.
     }
     results = [o.result for o in outcomes.values() if o.result]
     scored = {cell.scored_fold for cell in planned.values()}
@@ -165,7 +167,7 @@ def main(argv: list[str]) -> None:
         known = ", ".join(study_sizes.VARIANTS)
         sys.exit(f"error: --variants is of {known}; got {', '.join(odd) or 'none'}")
     runtime.start()
-    try:
+    with command.told(EXPECTED_ERRORS, "stopped; the same command goes on from here"):
         found = collect(
             read_esc10(given.esc10),
             prepare_workdir(given.workdir),
@@ -177,8 +179,6 @@ def main(argv: list[str]) -> None:
             missing=given.missing,
             source=given.esc10,
         )
-    except EXPECTED_ERRORS as error:
-        sys.exit(f"error: {error}")
     for title, why in found["failed"].items():
         print(f"{title}: {why}", file=sys.stderr)
     if not found["rows"]:

@@ -87,13 +87,14 @@ def make_cells(
                 plain = variant == PLAIN
                 if plain and seed:
                     continue  # Nothing in it is drawn.
+                title = f"{variant}, fold {fold}, seed {seed}"
                 cell = StudyCell(
                     kind=PLAIN if plain else "esc10",
                     file="",
                     variant=variant,
                     overrides={},
                     data=data,
-                    title=f"{variant}, fold {fold}" + f", seed {seed}" * (not plain),
+                    title=f"fold {fold}" if plain else title,
                     size=None if plain else size,
                     seed=seed,
                     fold=fold,

@@ -360,6 +360,8 @@ def test_a_study_goes_on_and_tells_what_failed(found):
     assert again["rows"] == told["rows"]
     there, work = found(missing=False)
     assert not work.ran and there["rows"] == told["rows"]
+    more, work = found(missing=False, seeds=3)  # What nobody has run has not failed.
+    assert not work.ran and not more["failed"] and more["rows"] == told["rows"]
     assert json.loads(json.dumps(told)) == told
 
 
