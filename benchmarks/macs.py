@@ -132,7 +132,12 @@ def _product(equation: Any, given: list[int]) -> Macs:
 
 def _scan(equation: Any, given: list[int]) -> tuple[Macs, list[int]]:
     body = _open(equation.params["jaxpr"])
-    consts, carried = (equation.params[k] for k in ("num_consts", "num_carry"))
+    # Constants, carries, and what is scanned, which has one axis more outside.
+    inside = [v.aval.ndim for v in body.invars]
+    scanned = sum(v.aval.ndim > n for v, n in zip(equation.invars, inside, strict=True))
+    outside = [v.aval.ndim for v in equation.outvars]
+    carried = sum(v.aval.ndim == n for v, n in zip(body.outvars, outside, strict=True))
+    consts = len(given) - carried - scanned
     carry, kinds = slice(consts, consts + carried), list(given)
     # A carry is what the turns make of it: until that changes nothing any more.
     while True:
