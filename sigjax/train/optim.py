@@ -52,7 +52,7 @@ class OptimConfig:
       eps: Added to the second moment's root.
       multipliers: `(regex, factor)` pairs: the learning rate of a parameter is
         multiplied by the factor of the first regex that is found in its slash-separated
-        name, such as `("^heads/", 10.0)` for heads that start from random weights.
+        name, such as `("^head", 10.0)` for heads that start from random weights.
       averaging: What a run is judged by instead of its last weights; see
         `AveragingConfig`.
     """
