@@ -36,8 +36,9 @@ def choose_design(
 ) -> Literal["gather", "slices", "matmul"]:
     """Which design `"auto"` is.
 
-    On CPU slices were the fastest at every shape that was measured, forward and
-    backward (`benchmarks.deformable_attention --designs`). Elsewhere the choice is a
+    On CPU slices took the least time at the layers that were measured: v1-T's third and
+    fourth stage, forward and backward, and ++T's first, forward
+    (`benchmarks.deformable_attention --designs`). Elsewhere the choice is a
     reasoned one, NOT measured: slices on GPU where queries are whole cells apart
     ("text", "pp"), matmul for "v1" there and on TPU, which is poor at gathers; slices
     again where the hat matrices would be the largest arrays.
