@@ -145,24 +145,26 @@ def _kernel_gradient(gradient, x, kernel, stride, padding):
     padded, span = _pad(x, padding), (width - 1) * stride + 1
     most = _SUMMED_VALUES // (rows * columns * width * channels)
     block = next((n for n in range(min(batch, most), 1, -1) if batch % n == 0), 1)
+    # At least float32: half precision would lose what so many products add.
+    wide = jnp.promote_types(x.dtype, jnp.float32)
 
     def add(step, sums):
         first, row = step // height * block, step % height
         here = jax.lax.dynamic_slice(
             gradient, (first, row, 0, 0), (block, 1, width, channels)
         )
-        here = here[:, 0].astype(jnp.float32)
+        here = here[:, 0].astype(wide)
         met = jax.lax.dynamic_slice(
             padded,
             (first, row * stride, 0, 0),
             (block, rows, padded.shape[2], channels),
-        ).astype(jnp.float32)
+        ).astype(wide)
         return tuple(
             total + met[:, i, j : j + span : stride] * here
             for total, (i, j) in zip(sums, np.ndindex(rows, columns), strict=True)
         )
 
-    zeros = jnp.zeros((block, width, channels), jnp.float32)
+    zeros = jnp.zeros((block, width, channels), wide)
     steps = batch // block * height
     sums = jax.lax.fori_loop(0, steps, add, (zeros,) * (rows * columns))
     total = jnp.stack([each.sum(axis=(0, 1)) for each in sums])

@@ -227,6 +227,7 @@ def uninterrupted(raw, tmp_path_factory):
     return store
 
 
+@pytest.mark.survival
 def test_killed_at_any_moment_a_run_is_continued(raw, uninterrupted, tmp_path):
     store = tmp_path / "store"
     moments = (
@@ -256,6 +257,7 @@ def test_killed_at_any_moment_a_run_is_continued(raw, uninterrupted, tmp_path):
     assert content(store) == content(uninterrupted)
 
 
+@pytest.mark.survival
 def test_a_killed_worker_does_not_end_the_run(raw, uninterrupted, tmp_path):
     store = tmp_path / "store"
     process = _start(raw, store)

@@ -137,6 +137,7 @@ def test_a_stopped_run_ends_as_a_whole_one(run, config, request, sets, tmp_path)
     assert again["test"] == result["test"]
 
 
+@pytest.mark.survival
 def test_four_devices_train_as_one(frozen, scratch, sets, tmp_path):
     four = "--xla_force_host_platform_device_count=4"
     env = os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {four}"}

@@ -139,3 +139,19 @@ def test_a_pointwise_convolution_is_a_product_with_its_gradients():
     expected = both(lambda params, x: x @ params["kernel"])
     for got, wanted in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_gradients_of_float64_keep_its_digits():
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(0)
+        x, kernel = rng.normal(size=(2, 5, 4, 3)), rng.normal(size=(3, 3, 3))
+        weights = rng.normal(size=(2, 5, 4, 3))
+
+        def gradient(method):
+            return jax.grad(
+                lambda k: (
+                    conv.depthwise(jnp.asarray(x), k, method=method) * weights
+                ).sum()
+            )(jnp.asarray(kernel))
+
+        np.testing.assert_allclose(gradient("shift"), gradient("grouped"), rtol=1e-12)

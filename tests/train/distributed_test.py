@@ -128,6 +128,7 @@ def assert_same_end(workdir, whole):
         np.testing.assert_allclose(params[name], others[name], atol=1e-5, err_msg=name)
 
 
+@pytest.mark.survival
 def test_two_processes_stopped_by_the_sigterm_of_one_go_on_as_one(
     command, whole_run, tmp_path
 ):
@@ -152,6 +153,7 @@ def test_two_processes_stopped_by_the_sigterm_of_one_go_on_as_one(
     assert_same_end(tmp_path, whole_run)
 
 
+@pytest.mark.survival
 def test_two_processes_continue_what_one_began(command, whole_run, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(whole_run, workdir)

@@ -170,6 +170,7 @@ def test_other_data_are_refused(tmp_path):
         make_trainer(tmp_path, data=toy.ToyData(batch_size=4, seed=1))
 
 
+@pytest.mark.survival
 def test_killed_twice_once_while_saving(command, whole_run, tmp_path):
     """In the middle of a step, then of an asynchronous save; the same command again."""
     first = command.start(tmp_path)
@@ -194,6 +195,7 @@ def test_killed_twice_once_while_saving(command, whole_run, tmp_path):
     assert_ends_alike(tmp_path, whole_run)
 
 
+@pytest.mark.survival
 def test_sigterm_and_the_same_command(command, whole_run, tmp_path):
     first = command.start(tmp_path)
     first.until_step(EVERY + 3)
