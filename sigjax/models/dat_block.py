@@ -7,15 +7,16 @@ import jax.numpy as jnp
 from sigjax.nn.conv import depthwise, precision
 from sigjax.nn.deformable import DeformableAttention, DeformableAttentionConfig
 from sigjax.nn.drop_path import DropPath
+from sigjax.nn.layer_norm import LayerNorm
 from sigjax.nn.neighbourhood_attention import NeighbourhoodAttention
 from sigjax.nn.torch_init import bias_init, kernel_init
 from sigjax.nn.window_attention import WindowAttention
 from sigjax.typing import Array, Float
 
 
-def layer_norm(name: str, dtype: jnp.dtype) -> nn.LayerNorm:
+def layer_norm(name: str, dtype: jnp.dtype) -> LayerNorm:
     """Layer norm over the channels, as PyTorch has it."""
-    return nn.LayerNorm(epsilon=1e-5, use_fast_variance=False, dtype=dtype, name=name)
+    return LayerNorm(1e-5, dtype, name=name)
 
 
 class DepthwiseConvolution(nn.Module):

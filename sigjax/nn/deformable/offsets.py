@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from sigjax.nn.conv import depthwise
 from sigjax.nn.products import wide_product
+from sigjax.nn.layer_norm import LayerNorm
 from sigjax.nn.torch_init import bias_init, kernel_init
 from sigjax.typing import Array, Float
 
@@ -49,9 +50,7 @@ class OffsetNetwork(nn.Module):
         )
         x = x.reshape(*x.shape[:3], self.groups, width) + bias.astype(self.dtype)
         if self.norm:
-            x = nn.LayerNorm(
-                epsilon=1e-5, use_fast_variance=False, dtype=self.dtype, name="norm"
-            )(x)
+            x = LayerNorm(1e-5, self.dtype, name="norm")(x)
         x = jax.nn.gelu(x, approximate=False)
         last = self.param("points", kernel_init, (width, 2)).astype(self.dtype)
         return wide_product("brqgc,cp->bgrqp", x, last)
