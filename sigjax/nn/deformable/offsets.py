@@ -5,8 +5,8 @@ import jax
 import jax.numpy as jnp
 
 from sigjax.nn.conv import depthwise
-from sigjax.nn.products import wide_product
 from sigjax.nn.layer_norm import LayerNorm
+from sigjax.nn.products import wide_product
 from sigjax.nn.torch_init import bias_init, kernel_init
 from sigjax.typing import Array, Float
 
