@@ -5,7 +5,10 @@
 
 Layers of the published networks on the maps that 128 bands x 1024 frames give them, as
 they stand there: projections, offset network, samples, position bias and attention,
-forward and forward + backward with gradients of all. The peer is written anew after the
+forward and forward + backward with gradients of all. XLA gives many of these steps one
+core, so on CPU JAX gets a device for each (`--devices`) and they share the batch, as in
+`launch.predict` with `JAX_NUM_CPU_DEVICES`; gradients of weights are summed over them.
+The peer uses all cores by itself. It is written anew after the
 public module (`benchmarks.deformable_attention_torch`), or the public class itself out
 of checkouts of github.com/LeapLabTHU/DAT at 566a593 (v1) and 32173fc (pp). On a GPU
 both compute in bfloat16, the peer under torch.compile.
@@ -20,6 +23,8 @@ ours is what the compiler set aside.
 import argparse
 import dataclasses
 import functools
+import math
+import os
 import subprocess
 import sys
 import time
@@ -126,9 +131,20 @@ def compiled(name: str, kind: str, batch: int, design: Design) -> Callable[[], A
 
     def both(variables, x):
         y, pull = jax.vjp(module.apply, variables, x)
-        return pull(jax.tree.map(jnp.ones_like, y))
+        weights, values = pull(jax.tree.map(jnp.ones_like, y))
+        return jax.lax.psum(weights, "rows"), values
 
-    function = module.apply if kind == "forward" else both
+    mesh = jax.sharding.Mesh(jax.local_devices(), ("rows",))
+    whole, rows = jax.sharding.PartitionSpec(), jax.sharding.PartitionSpec("rows")
+    function = jax.shard_map(
+        module.apply if kind == "forward" else both,
+        mesh=mesh,
+        in_specs=(whole, rows),
+        out_specs=rows if kind == "forward" else (whole, rows),
+        check_vma=False,
+    )
+    variables = jax.device_put(variables, jax.sharding.NamedSharding(mesh, whole))
+    x = jax.device_put(x, jax.sharding.NamedSharding(mesh, rows))
     program = jax.jit(function).lower(variables, x).compile()
     jax.block_until_ready((variables, x))
     return functools.partial(program, variables, x)
@@ -161,7 +177,8 @@ def our_peak(name: str, kind: str, batch: int) -> float:
 def peaks(args: argparse.Namespace, name: str, kind: str) -> dict[str, float]:
     """Both sides' peaks, each in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.deformable_attention"]
-    command += [f"--batch={args.batch}", "--peak", name, kind]
+    command += [f"--batch={args.batch}", f"--devices={args.devices}"]
+    command += ["--peak", name, kind]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found = {"peak_mb": round(float(said.split()[-1]), 1)}
     peer = torch_peer.start(PEER, peer_arguments(args), args.peer_python)
@@ -193,7 +210,11 @@ def against_torch(args: argparse.Namespace, device: str, names: list[str]) -> No
                     ours=ours(name, kind, args.batch, args.calls),
                     peer=torch_peer.side(peer, what),
                     unit="s",
-                    extras={"peer_is": who, **peaks(args, name, kind)},
+                    extras={
+                        "peer_is": who,
+                        "devices": args.devices,
+                        **peaks(args, name, kind),
+                    },
                 )
                 yield harness.measure(case, device=device, repeats=args.repeats)
 
@@ -233,12 +254,18 @@ def main() -> None:
     flags.add_argument(
         "--calls", type=int, default=3, help="of a turn; the best counts"
     )
+    flags.add_argument("--devices", type=int, help="on CPU; one for each core")
     flags.add_argument("--layers", default=",".join(SHAPES), help="which")
     flags.add_argument("--designs", action="store_true", help="ours among themselves")
     flags.add_argument("--dat_checkout", default="", help="v1=DIR,pp=DIR")
     flags.add_argument("--peer_python", help="a Python that has torch")
     flags.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)
     args = flags.parse_args()
+    # As many as divide the batch: it could not be shared otherwise.
+    args.devices = args.devices or math.gcd(args.batch, os.cpu_count() or 1)
+    jax.config.update("jax_num_cpu_devices", args.devices)
+    if jax.default_backend() != "cpu":
+        args.devices = 1
     if args.peak:
         name, kind = args.peak
         print(our_peak(name, kind, args.batch))
