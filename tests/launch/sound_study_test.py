@@ -289,7 +289,7 @@ def test_sounds_are_cut_for_the_shipped_network_as_elsewhere(length):
     found = sound_study_networks._cut(wave, 5)
     dataset: Any = types.SimpleNamespace(samples=np.array([length]))
     plan = Segments(dataset, np.array([0]), samples=5, batch_size=1)
-    expected = [fitted(wave[1], int(start), 5) for start in plan._start]
+    expected = [fitted(wave[1], int(start), 5) for start in plan.starts]
     assert len(found) == len(expected)
     for part, own in zip(found, expected, strict=True):
         np.testing.assert_array_equal(part[1], own)
