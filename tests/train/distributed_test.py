@@ -51,6 +51,7 @@ PARTS = {
 }
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize("case", PARTS)
 def test_a_mesh_equals_one_device(case, eight):
     found = eight["meshes"][case]
@@ -59,6 +60,7 @@ def test_a_mesh_equals_one_device(case, eight):
     assert 0 < found["state"] < 1e-5  # 0 would mean that nothing was divided
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize("case", PARTS)
 def test_parameters_and_their_moments_are_divided(case, eight):
     found = eight["meshes"][case]["shards"]
@@ -68,6 +70,7 @@ def test_parameters_and_their_moments_are_divided(case, eight):
         assert parts == [PARTS[case][layer]], name
 
 
+@pytest.mark.survival
 def test_a_checkpoint_moves_to_another_mesh_exactly(eight):
     assert eight["restored"]["step"] == 4
     assert eight["restored"]["difference"] == 0.0
@@ -75,6 +78,7 @@ def test_a_checkpoint_moves_to_another_mesh_exactly(eight):
     assert eight["restored"]["shards"] == wanted
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize(
     ("what", "message"),
     [
