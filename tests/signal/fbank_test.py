@@ -105,10 +105,10 @@ def test_float32_is_close_where_a_band_is_not_far_below_the_loudest():
     config = dataclasses.replace(AST, precision="float32")
     x = sounds(4000, 16000)
     got, exact = (np.asarray(_fbank(x, c)) for c in (config, AST))
-    np.testing.assert_allclose(got[0], exact[0], atol=1e-4)
+    np.testing.assert_allclose(got[0], exact[0], atol=2e-4)
     loud = exact[1] > exact[1].max(axis=-1, keepdims=True) - 11.5  # 50 dB
     assert loud.mean() > 0.1
-    np.testing.assert_allclose(got[1][loud], exact[1][loud], atol=1e-4)
+    np.testing.assert_allclose(got[1][loud], exact[1][loud], atol=2e-4)
 
 
 def test_silence_is_the_floor_and_has_no_gradient():
