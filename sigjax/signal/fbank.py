@@ -27,7 +27,7 @@ padding becomes +0.467, silence -1.28.
 
 Arithmetic. On CPU all before the squared magnitude is float64: values are those of the
 definition to 1e-5, whatever is loud beside them. Elsewhere it is float32, in which a
-band is good to 2e-4 only within some 50 dB of the loudest bin of its frame; where a GPU
+band is good to 1e-4 only within some 50 dB of the loudest bin of its frame; where a GPU
 has float64, `precision="float64"` is exact there, too.
 """
 
