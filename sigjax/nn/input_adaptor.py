@@ -58,7 +58,7 @@ class InputAdaptor(nn.Module):
 
 
 def _one_channel(x: Array, kernel: Array, strides, padding, **others: Any) -> Array:
-    """What a convolution of one channel to one is: twenty times as fast on CPU."""
+    """A convolution of one channel to one, as the product that XLA on CPU lacks."""
     del strides, others  # 1, and what follows from the layout
     down, across = (tuple(pads) for pads in padding)
     return depthwise(x, kernel[..., 0], padding=(down, across))

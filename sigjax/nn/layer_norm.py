@@ -6,8 +6,7 @@ With z = (x - mean) / sqrt(var + eps), y = scale z + bias and g the gradient of 
   scale  sum of g z over all rows        bias  sum of g over all rows
 
 On CPU the sums over rows are products with a row of ones: XLA's own add one value at a
-time. Of 1,214 tokens of width 192 on one core, forward and backward together, that
-takes 0.3 ms instead of 2.6; of 8,192 of width 96, 1.5 ms instead of 10.9.
+time.
 """
 
 import functools

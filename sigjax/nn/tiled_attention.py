@@ -3,10 +3,7 @@
 Dao et al. 2022 (FlashAttention): logits are never written out as a whole, and the
 backward pass rebuilds the probabilities. A CPU's cache holds some hundred rows of them
 whole, so no softmax is split: rows of one head are taken together, head after head.
-
-Of 1,214 tokens and 12 heads of 64 (AST on 10 s), on one core of an EPYC with 1 MB of
-cache, forward and with the backward pass: 0.06 s and 0.22 s; with all logits at once
-(`recomputing_attention`) 0.13 s and 0.35 s, without rebuilding 0.20 s and 0.49 s.
+`benchmarks.audio_step` times AST with it.
 """
 
 import jax

@@ -13,7 +13,7 @@ def written_out(always: Bool[Array, ""], function: Callable[..., Any], *inputs: 
     """`function(*inputs)`, on CPU as a computation of its own.
 
     XLA on CPU fuses a sum with what it sums. A blend of windows then is no vector loop
-    any more: 20 times slower than to write it out and sum it. Optimisation barriers are
+    any more: to write it out and sum it is faster. Optimisation barriers are
     dropped before that. What a conditional gives it must write.
 
     Args:

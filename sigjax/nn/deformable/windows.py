@@ -2,7 +2,7 @@
 
 Reading is a gather of contiguous blocks. Its transpose adds blocks to a map: XLA's
 scatter on CPU goes value by value, so there it is a loop of block additions, which is
-several times faster (`benchmarks.deformable_attention`).
+faster (`benchmarks.deformable_attention` times the layer).
 """
 
 import functools
