@@ -15,8 +15,8 @@ def keep_freed() -> bool:
     By default an array above 32 MB is mapped anew and unmapped after use, and the
     system fills each of its pages with zeros at the first touch: for a batch of sounds
     on the way to the device a good part of the time of their log-mels
-    (`benchmarks.asd_features`, with an empty `GLIBC_TUNABLES` for how it was). Afterwards
-    a process holds as much memory as it once needed.
+    (`benchmarks.asd_features`, with an empty `GLIBC_TUNABLES` for how it was).
+    Afterwards a process holds as much memory as it once needed.
 
     Variables that say otherwise (`MALLOC_MMAP_MAX_`, `MALLOC_MMAP_THRESHOLD_`,
     `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`) are left in force.
