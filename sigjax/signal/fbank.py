@@ -26,9 +26,10 @@ What comes after is AST's, too: padding is 0.0 and is put behind the logarithm
 padding becomes +0.467, silence -1.28.
 
 Arithmetic. On CPU all before the squared magnitude is float64: values are those of the
-definition to 1e-5, whatever is loud beside them. Elsewhere it is float32, in which a
-band is good to 1e-4 only within some 50 dB of the loudest bin of its frame; where a GPU
-has float64, `precision="float64"` is exact there, too.
+definition to 1e-5, whatever is loud beside them. Elsewhere it is float32: a bin errs by
+up to log2(n_fft) roundings of the norm of its frame, with its mean. So a band is good
+to 1e-4 only where it is not far below the frame's level; where a GPU has float64,
+`precision="float64"` is exact there, too.
 """
 
 import dataclasses
