@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sigjax.nn.staging import written_out
 from sigjax.typing import Array, Float
 
 Method = Literal["auto", "shift", "grouped"]
@@ -98,7 +99,7 @@ def _taps(x: Array, shape: Sequence[int], out: Sequence[int], stride: int):
     ]
 
 
-def _product(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
+def _product(kernel: Array, x: Array, *, stride: int, padding: Padding) -> Array:
     padded = _pad(x, padding)
     shape = kernel.shape[:2]
     out = [
@@ -115,17 +116,21 @@ def _product(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _shifted(x: Array, kernel: Array, stride: int, padding: Padding) -> Array:
-    return _product(x, kernel, stride, padding)
+    return _shifted_forward(x, kernel, stride, padding)[0]
 
 
 def _shifted_forward(x, kernel, stride, padding):
-    return _product(x, kernel, stride, padding), (x, kernel)
+    product = functools.partial(_product, stride=stride, padding=padding)
+    return written_out(product, kernel, x, unknown=kernel), (x, kernel)
 
 
 def _shifted_backward(stride, padding, saved, gradient):
     x, kernel = saved
+    transposed = functools.partial(
+        _input_gradient, stride=stride, padding=padding, shape=x.shape
+    )
     return (
-        _input_gradient(gradient, kernel, stride, padding, x.shape),
+        written_out(transposed, kernel, gradient, unknown=kernel),
         _kernel_gradient(gradient, x, kernel, stride, padding),
     )
 
@@ -179,7 +184,7 @@ def _phases(taps: int, stride: int) -> list[list[tuple[int, int]]]:
     ]
 
 
-def _input_gradient(gradient, kernel, stride, padding, shape):
+def _input_gradient(kernel, gradient, *, stride, padding, shape):
     """The transposed product, position by position modulo the stride.
 
     Padded position `stride * q + phase` meets output `q - shift` through the tap

@@ -5,8 +5,7 @@ With z = (x - mean) / sqrt(var + eps), y = scale z + bias and g the gradient of 
   x      (h - mean(h) - z mean(h z)) / sqrt(var + eps), where h = scale g
   scale  sum of g z over all rows        bias  sum of g over all rows
 
-On CPU the sums over rows are products with a row of ones: XLA's own add one value at a
-time.
+On CPU sums are products with ones: XLA's own add one value at a time.
 """
 
 import functools
@@ -15,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sigjax.nn.staging import written_out
 from sigjax.typing import Array, Float
 
 
@@ -37,27 +37,45 @@ def layer_norm(
 
 
 def _forward(x, scale, bias, eps):
+    y, mean, inverse = written_out(
+        functools.partial(_normalise, eps=eps), x, scale, bias, unknown=scale
+    )
+    return y, (x, scale, bias, mean, inverse)
+
+
+def _normalise(x, scale, bias, *, eps):
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
-    mean = wide.mean(axis=-1, keepdims=True)
-    variance = jnp.square(wide - mean).mean(axis=-1, keepdims=True)
+    mean = _mean(wide)
+    variance = _mean(jnp.square(wide - mean))
     inverse = jax.lax.rsqrt(variance + eps)
     y = (wide - mean) * inverse * scale + bias
-    return y.astype(x.dtype), (x, scale, bias, mean, inverse)
+    return y.astype(x.dtype), mean, inverse
 
 
 def _backward(eps, residuals, grad):
     del eps
+    return written_out(_gradients, residuals, grad, unknown=residuals[1])
+
+
+def _gradients(residuals, grad):
     x, scale, bias, mean, inverse = residuals
     z = (x.astype(mean.dtype) - mean) * inverse
     grad = grad.astype(mean.dtype)
     inner = grad * scale
-    along = (inner * z).mean(axis=-1, keepdims=True)
-    grad_x = inverse * (inner - inner.mean(axis=-1, keepdims=True) - z * along)
+    grad_x = inverse * (inner - _mean(inner) - z * _mean(inner * z))
     return (
         grad_x.astype(x.dtype),
         _over_rows(grad * z).astype(scale.dtype),
         _over_rows(grad).astype(bias.dtype),
     )
+
+
+def _mean(x: Array) -> Array:
+    """Over the last axis, which stays."""
+    if jax.default_backend() != "cpu":
+        return x.mean(axis=-1, keepdims=True)
+    share = jnp.full((x.shape[-1], 1), 1 / x.shape[-1], x.dtype)
+    return jnp.matmul(x, share, precision=jax.lax.Precision.HIGHEST)
 
 
 def _over_rows(x: Array) -> Array:

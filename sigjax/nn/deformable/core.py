@@ -2,12 +2,14 @@
 
 `plain_attention` works everywhere: a bias by any design, then XLA's or cuDNN's
 attention. `tiled_attention` is made for the CPU, where fresh memory is what costs most:
-it goes through the groups of the batch in turn, so that a tile of logits stays in the
-cache from its bias to the product with the values, and its backward pass computes the
-tile again (Dao et al. 2022, FlashAttention, algorithm 4) instead of keeping it.
+it goes through the groups of the batch in turn and through their keys in chunks, so
+that logits stay in the cache from their bias to the product with the values, and its
+backward pass computes them again instead of keeping them (Dao et al. 2022,
+FlashAttention, algorithms 1 and 4).
 """
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,13 +23,12 @@ from sigjax.nn.deformable.position_bias import (
     choose_design,
     position_bias,
 )
-from sigjax.nn.deformable.staging import written_out
 from sigjax.nn.deformable.windows import add_windows
 from sigjax.nn.products import wide_product
 from sigjax.typing import Array, Float
 
-# Logits of the groups that are computed at once: 4 MiB, about what a cache holds.
-_TILE_VALUES = 2**20
+# Logits of a group that are computed at once: 1 MiB, about a core's share of the cache.
+_TILE_VALUES = 2**18
 
 
 def attend_points(
@@ -112,7 +113,7 @@ def tiled_attention(
     size: tuple[int, int],
     convention: Convention,
 ) -> Float[Array, "b m d"]:
-    """`attend_points` by slices, a few groups of the batch at a time.
+    """`attend_points` by slices, some keys of a group at a time.
 
     Logits are `[keys, queries]` here, for slices have a key's whole map in a row.
     Reverse mode only.
@@ -140,85 +141,120 @@ def _tiled(q, k, v, table, points, size, convention):
     return _tiled_forward(q, k, v, table, points, size, convention)[0]
 
 
-def _blocks(logits: int, tiles: int) -> int:
-    """How many tiles of so many logits go at once; divides `tiles`."""
-    most = max(_TILE_VALUES // logits, 1)
-    return next(n for n in range(min(most, tiles), 0, -1) if tiles % n == 0)
+def _chunk(heads: int, keys: int, queries: int) -> int:
+    """How many keys at once; divides them. All, where they divide badly."""
+    most = min(max(_TILE_VALUES // (heads * queries), 1), keys)
+    best = next(n for n in range(most, 0, -1) if keys % n == 0)
+    return best if 4 * best >= most else keys
 
 
-def _in_blocks(block: int, tree):
-    return jax.tree.map(lambda x: x.reshape(-1, block, *x.shape[1:]), tree)
+def _chunks(chunk: int, tree: Any, axis: int) -> Any:
+    """Keys along `axis` in chunks, which come second: `[tiles, chunks, ...]`."""
+
+    def cut(x):
+        parts = x.reshape(*x.shape[:axis], -1, chunk, *x.shape[axis + 1 :])
+        return jnp.moveaxis(parts, axis, 1)
+
+    return jax.tree.map(cut, tree)
 
 
-def _out_of_blocks(tree):
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+def _whole(x: Array, axis: int) -> Array:
+    """The inverse of `_chunks`."""
+    parts = jnp.moveaxis(x, 1, axis)
+    return parts.reshape(*parts.shape[:axis], -1, *parts.shape[axis + 2 :])
 
 
-def _plan(points, table, size, convention):
+def _in_chunks(k, v, points, table, queries, size, convention):
+    """What the keys bring: `which` of each tile, and k, v and their plan in chunks."""
+    chunk = _chunk(k.shape[1], k.shape[2], queries)
     which = jnp.arange(points.shape[0], dtype=jnp.int32) % table.shape[0]
-    return slices.plan(points, which, size, convention)
+    _, starts, y, x = slices.plan(points, which, size, convention)
+    return which, (_chunks(chunk, (k, v), 2), _chunks(chunk, (starts, y, x), 1))
 
 
 def _logits(q, k, padded, where, size):
-    bias = written_out(
-        where.starts[0, 0, 0] >= 0,
-        lambda padded, where: slices.plan_bias(padded, where, size),
-        *(padded, where),
-    )
-    logits = wide_product("ghnd,ghdm->ghnm", k, q)
-    return logits + bias.reshape(logits.shape)
+    logits = wide_product("hnd,hdm->hnm", k, q)
+    return slices.plan_bias(padded, where, size, logits[None])[0].reshape(logits.shape)
+
+
+def _one_tile(which, where):
+    return slices.Plan(which[None], *jax.tree.map(lambda x: x[None], where))
 
 
 def _tiled_forward(q, k, v, table, points, size, convention):
     padded = slices.padded(table, size, convention)
-    tiles, heads, keys = k.shape[:3]
-    block = _blocks(heads * keys * q.shape[3], tiles)
+    heads, width, queries = q.shape[1:]
+    wide = padded.dtype
 
-    def one(part):
-        q, k, v, where = part
-        logits = _logits(q, k, padded, where, size)
-        top = logits.max(axis=2, keepdims=True)
-        weights = jnp.exp(logits - top)
-        total = weights.sum(axis=2, keepdims=True)
-        mixed = wide_product("ghnd,ghnm->ghdm", v, weights.astype(v.dtype)) / total
-        return mixed.astype(v.dtype), top + jnp.log(total)
+    def tile(parts):
+        q, which, chunks = parts
 
-    where = _plan(points, table, size, convention)
-    parts = _in_blocks(block, (q, k, v, where))
-    out, log_total = _out_of_blocks(jax.lax.map(one, parts))
+        def add(sums, parts):
+            (k, v), where = parts
+            where = _one_tile(which, where)
+            logits = _logits(q, k, padded, where, size)
+            top, total, mixed = sums
+            higher = jnp.maximum(top, logits.max(axis=1, keepdims=True))
+            weights, shrunk = jnp.exp(logits - higher), jnp.exp(top - higher)
+            total = total * shrunk + weights.sum(axis=1, keepdims=True)
+            more = wide_product("hnd,hnm->hdm", v, weights.astype(v.dtype))
+            return (higher, total, mixed * shrunk + more), None
+
+        none = jnp.zeros((heads, 1, queries), wide)
+        mixed = jnp.zeros((heads, width, queries), wide)
+        start = (jnp.full_like(none, -jnp.inf), none, mixed)
+        (top, total, mixed), _ = jax.lax.scan(add, start, chunks)
+        return (mixed / total).astype(v.dtype), top + jnp.log(total)
+
+    which, chunks = _in_chunks(k, v, points, table, queries, size, convention)
+    out, log_total = jax.lax.map(tile, (q, which, chunks))
     return out, (q, k, v, table, points, out, log_total)
 
 
 def _tiled_backward(size, convention, saved, gradient):
     q, k, v, table, points, out, log_total = saved
     padded = slices.padded(table, size, convention)
-    tiles, heads, keys = k.shape[:3]
-    queries = q.shape[3]
-    block = _blocks(heads * keys * queries, tiles)
 
-    def one(table_gradient, part):
-        q, k, v, where, out, log_total, gradient = part
-        inner = (out.astype(log_total.dtype) * gradient).sum(axis=2, keepdims=True)
-        weights = jnp.exp(_logits(q, k, padded, where, size) - log_total)
-        found = weights * (wide_product("ghnd,ghdm->ghnm", v, gradient) - inner)
-        by_key = found.reshape(block, heads, keys, *size)
-        windows, places = slices.plan_gradients(padded, where, by_key)
-        table_gradient = add_windows(windows, where.which, where.starts, table_gradient)
-        weights, found = weights.astype(v.dtype), found.astype(v.dtype)
-        gradients = (
-            wide_product("ghnd,ghnm->ghdm", k, found).astype(q.dtype),
-            wide_product("ghnm,ghdm->ghnd", found, q).astype(k.dtype),
-            wide_product("ghnm,ghdm->ghnd", weights, gradient).astype(v.dtype),
-            slices.point_gradient(places, size),
-        )
-        return table_gradient, gradients
+    def tile(table_gradient, parts):
+        q, which, out, log_total, gradient, chunks = parts
+        inner = (out.astype(log_total.dtype) * gradient).sum(axis=1, keepdims=True)
 
-    where = _plan(points, table, size, convention)
-    parts = _in_blocks(block, (q, k, v, where, out, log_total, gradient))
-    total, found = jax.lax.scan(one, jnp.zeros_like(padded), parts)
-    grad_q, grad_k, grad_v, grad_points = _out_of_blocks(found)
+        def add(sums, parts):
+            (k, v), where = parts
+            where = _one_tile(which, where)
+            weights = jnp.exp(_logits(q, k, padded, where, size) - log_total)
+            found = weights * (wide_product("hnd,hdm->hnm", v, gradient) - inner)
+            by_key = found.reshape(1, *found.shape[:2], *size)
+            windows = slices.plan_windows(padded, where, size)
+            added, places = slices.plan_gradients(windows, where, by_key)
+            table_gradient, grad_q = sums
+            table_gradient = add_windows(
+                added, where.which, where.starts, table_gradient
+            )
+            weights, found = weights.astype(v.dtype), found.astype(v.dtype)
+            grad_q = grad_q + wide_product("hnd,hnm->hdm", k, found)
+            return (table_gradient, grad_q), (
+                wide_product("hnm,hdm->hnd", found, q).astype(k.dtype),
+                wide_product("hnm,hdm->hnd", weights, gradient).astype(v.dtype),
+                slices.point_gradient(places[0], size),
+            )
+
+        start = (table_gradient, jnp.zeros(q.shape, padded.dtype))
+        (table_gradient, grad_q), found = jax.lax.scan(add, start, chunks)
+        return table_gradient, (grad_q.astype(q.dtype), *found)
+
+    which, chunks = _in_chunks(k, v, points, table, q.shape[3], size, convention)
+    total, (grad_q, grad_k, grad_v, grad_points) = jax.lax.scan(
+        tile, jnp.zeros_like(padded), (q, which, out, log_total, gradient, chunks)
+    )
     grad_table = slices.unpadded(total, size, convention)
-    return grad_q, grad_k, grad_v, grad_table, grad_points
+    return (
+        grad_q,
+        _whole(grad_k, 2),
+        _whole(grad_v, 2),
+        grad_table,
+        _whole(grad_points, 1),
+    )
 
 
 _tiled.defvjp(_tiled_forward, _tiled_backward)

@@ -19,11 +19,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sigjax.nn.deformable.conventions import Convention, query_steps
-from sigjax.nn.deformable.staging import written_out
 from sigjax.nn.deformable.windows import add_windows, take_windows
+from sigjax.nn.staging import written_out
 from sigjax.typing import Array, Float, Int
-
-_barrier = jax.lax.optimization_barrier
 
 
 class Taps(NamedTuple):
@@ -114,87 +112,113 @@ def plan(
     return Plan(which, jnp.stack(starts, axis=-1), *taps)
 
 
-def blend(
-    windows: Float[Array, "k h n u w"],
-    down: Float[Array, "k n a y"],
-    across: Float[Array, "k n c x"],
-    size: tuple[int, int],
+def plan_windows(
+    table: Float[Array, "g h r q"], where: Plan, size: tuple[int, int]
+) -> Float[Array, "k h n u w"]:
+    """Each key's window of a `padded` table, for every head of its group."""
+    taps = (where.y.weight, where.x.weight)
+    window = [n + tap.shape[2] - 1 for n, tap in zip(size, taps, strict=True)]
+    return take_windows(table, where.which, where.starts, (window[0], window[1]))
+
+
+def _down(
+    windows: Float[Array, "k h n u w"], taps: Float[Array, "k n a y"], rows: int
+) -> Float[Array, "k h n i w"]:
+    """Weighs rows: all a window's columns, at the queries' rows."""
+    parts = (
+        windows[:, :, :, i : i + rows] * taps[:, None, :, i, :, None]
+        for i in range(taps.shape[2])
+    )
+    return functools.reduce(jnp.add, parts)
+
+
+def _across(
+    lines: Float[Array, "k h n i w"], taps: Float[Array, "k n c x"], columns: int
 ) -> Float[Array, "k h n i j"]:
-    """Weighs the taps of all queries, rows by `down` and columns by `across`."""
-    rows, columns = size
-    total = jnp.zeros((), windows.dtype)
-    for i in range(down.shape[2]):
-        line = jnp.zeros((), windows.dtype)
-        for j in range(across.shape[2]):
-            part = windows[:, :, :, i : i + rows, j : j + columns]
-            line = line + part * across[:, None, :, j, None]
-        total = total + line * down[:, None, :, i, :, None]
-    return total
+    """Weighs columns: lines at the queries' places."""
+    parts = (
+        lines[..., j : j + columns] * taps[:, None, :, j, None]
+        for j in range(taps.shape[2])
+    )
+    return functools.reduce(jnp.add, parts)
 
 
-def _unblend(gradient, down, across):
-    """The transpose of `blend`: gradients of the windows."""
-    rows, columns = gradient.shape[-2:]
-    (a, c) = down.shape[2] - 1, across.shape[2] - 1
-    none = ((0, 0),) * 3
+def _back(
+    gradient: Float[Array, "k h n i j"], taps: Float[Array, "k n c x"], axis: int
+) -> Float[Array, "k h n u w"]:
+    """The transpose of `_down` (`axis=-2`) and of `_across` (`axis=-1`)."""
+    more, length = taps.shape[2] - 1, gradient.shape[axis]
+    ends, none = (more, more), (0, 0)
+    pads = (ends, none) if axis == -2 else (none, ends)
     # Written out before the products: a fused padding would ask at every value.
-    wide = _barrier(jnp.pad(gradient, (*none, (a, a), (c, c))))
-    if down.shape[-1] > 1:
-        down = jnp.pad(down, (*none, (a, a)))
-    if across.shape[-1] > 1:
-        across = jnp.pad(across, (*none, (c, c)))
-    down, across = _barrier((down, across))
-    height, width = rows + a, columns + c
+    wide = written_out(
+        lambda x: jnp.pad(x, (none, none, none, *pads)), gradient, unknown=taps
+    )
+    shared = taps.shape[-1] == 1
+    if not shared:
+        taps = jnp.pad(taps, (none, none, none, ends))
 
-    def shifted(weights, tap, most, length):
-        here = weights[:, :, tap]
-        if here.shape[-1] == 1:
-            return here
-        return here[..., most - tap : most - tap + length]
+    def weighed(wide, taps):
+        def part(tap):
+            first = more - tap
+            here = jax.lax.slice_in_dim(wide, first, first + length + more, axis=axis)
+            weights = taps[:, :, tap]
+            if not shared:
+                weights = weights[..., first : first + length + more]
+            weights = weights[:, None]
+            return here * (weights[..., None] if axis == -2 else weights[..., None, :])
 
-    total = jnp.zeros((), gradient.dtype)
-    for i in range(a + 1):
-        line = jnp.zeros((), gradient.dtype)
-        for j in range(c + 1):
-            part = wide[:, :, :, a - i : a - i + height, c - j : c - j + width]
-            line = line + part * shifted(across, j, c, width)[:, None, :, None]
-        total = total + line * shifted(down, i, a, height)[:, None, ..., None]
-    return total
+        return functools.reduce(jnp.add, map(part, range(more + 1)))
+
+    return written_out(weighed, wide, taps, unknown=taps)
 
 
 def plan_bias(
-    table: Float[Array, "g h u w"], where: Plan, size: tuple[int, int]
+    table: Float[Array, "g h r q"],
+    where: Plan,
+    size: tuple[int, int],
+    logits: Float[Array, "k h n m"] | None = None,
 ) -> Float[Array, "k h n i j"]:
-    """The bias of all queries by key, from a `padded` table."""
-    down, across = where.y.weight, where.x.weight
-    window = (size[0] + down.shape[2] - 1, size[1] + across.shape[2] - 1)
-    return blend(
-        take_windows(table, where.which, where.starts, window), down, across, size
-    )
+    """The bias of all queries by key, added to `logits`."""
+
+    def total(table, where, logits):
+        down, across = where.y.weight, where.x.weight
+        windows = plan_windows(table, where, size)
+        # Both axes at once: lines between them would have to be written.
+        parts = (
+            _across(windows[:, :, :, i : i + size[0]], across, size[1])
+            * down[:, None, :, i, :, None]
+            for i in range(down.shape[2])
+        )
+        bias = functools.reduce(jnp.add, parts)
+        return bias if logits is None else logits.reshape(bias.shape) + bias
+
+    return written_out(total, table, where, logits, unknown=where.y.weight)
 
 
 def plan_gradients(
-    table: Float[Array, "g h u w"],
+    windows: Float[Array, "k h n u w"],
     where: Plan,
     gradient: Float[Array, "k h n i j"],
-) -> tuple[Float[Array, "k h n y x"], Float[Array, "k n 2"]]:
-    """Gradients of `plan_bias`: of each key's window, and of its place in the table."""
-    size = (gradient.shape[-2], gradient.shape[-1])
-    down, across = where.y.weight, where.x.weight
-    window = (size[0] + down.shape[2] - 1, size[1] + across.shape[2] - 1)
-    windows = take_windows(table, where.which, where.starts, window)
+) -> tuple[Float[Array, "k h n u w"], Float[Array, "k n 2"]]:
+    """Gradients of `plan_bias`: of each key's window, and of its place in the table.
 
-    def along(windows, where, gradient):
-        slopes = (where.y.slope, where.x.slope)
-        return (
-            blend(windows, slopes[0], where.x.weight, size) * gradient,
-            blend(windows, where.y.weight, slopes[1], size) * gradient,
-        )
+    Axis by axis: a row's slope meets the gradient that columns have handed back, so
+    that no blend is of both.
+    """
+    rows, columns = gradient.shape[-2:]
+    back = _back(gradient, where.x.weight, -1)
 
-    always = where.starts[0, 0, 0] >= 0
-    met = written_out(always, along, windows, where, gradient)
-    places = [each.sum(axis=(1, 3, 4)) for each in met]
-    return _unblend(gradient, down, across), jnp.stack(places, axis=-1)
+    def met(windows, y, x, back, gradient):
+        by_rows = _down(windows, y.slope, rows) * back
+        lines = _down(windows, y.weight, rows)
+        return by_rows, _across(lines, x.slope, columns) * gradient
+
+    parts = written_out(
+        met, windows, where.y, where.x, back, gradient, unknown=gradient
+    )
+    places = [part.sum(axis=(1, 3, 4)) for part in parts]
+    return _back(back, where.y.weight, -2), jnp.stack(places, axis=-1)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -221,16 +245,20 @@ def bias_by_key(
 def _by_key_forward(table, points, size, convention):
     which = jnp.arange(points.shape[0], dtype=jnp.int32) % table.shape[0]
     where = plan(points, which, size, convention)
-    bias = plan_bias(padded(table, size, convention), where, size)
-    return bias, (table, points, which)
+    return plan_bias(padded(table, size, convention), where, size), (
+        table,
+        points,
+        which,
+    )
 
 
 def _by_key_backward(size, convention, saved, gradient):
     table, points, which = saved
     wide = padded(table, size, convention)
     where = plan(points, which, size, convention)
-    windows, places = plan_gradients(wide, where, gradient)
-    total = add_windows(windows, which, where.starts, jnp.zeros_like(wide))
+    windows = plan_windows(wide, where, size)
+    found, places = plan_gradients(windows, where, gradient)
+    total = add_windows(found, which, where.starts, jnp.zeros_like(wide))
     return unpadded(total, size, convention), point_gradient(places, size)
 
 
@@ -243,8 +271,8 @@ def unpadded(
 
 
 def point_gradient(
-    places: Float[Array, "k n 2"], size: tuple[int, int]
-) -> Float[Array, "k n 2"]:
+    places: Float[Array, "*a 2"], size: tuple[int, int]
+) -> Float[Array, "*a 2"]:
     """From gradients by places in the table to gradients by points in [-1, 1]."""
     scale = -(np.asarray(size) - 1) / 2
     return places * jnp.asarray(scale, places.dtype)

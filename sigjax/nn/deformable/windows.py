@@ -40,14 +40,21 @@ def _take(maps, which, starts, size):
 
 
 def _gather(maps, which, starts, size):
+    # One slice for each map of a stack, too: they then lie as they are asked for, where
+    # slices through the whole stack would be turned afterwards.
     lead = maps.shape[1:-2]
-    zeros = (jnp.zeros((), starts.dtype),) * len(lead)
+    ones = (1,) * (1 + len(lead))
 
-    def one(index, start):
-        at = (index.astype(starts.dtype), *zeros, start[0], start[1])
-        return jax.lax.dynamic_slice(maps, at, (1, *lead, *size))[0]
+    def one(index, start, place):
+        at = (index.astype(starts.dtype), *place, start[0], start[1])
+        return jax.lax.dynamic_slice(maps, at, (*ones, *size)).reshape(size)
 
-    return jax.vmap(jax.vmap(one, (None, 0), len(lead)))(which, starts)
+    over_keys = jax.vmap(one, (None, 0, None))
+    over_stack = over_keys
+    for _ in lead:
+        over_stack = jax.vmap(over_stack, (None, None, 0))
+    places = tuple(jnp.indices(lead, dtype=starts.dtype)) if lead else ()
+    return jax.vmap(over_stack, (0, 0, None))(which, starts, places)
 
 
 def _take_forward(maps, which, starts, size):
@@ -97,5 +104,4 @@ def _add_in_turn(windows, which, starts, total):
         here = jax.lax.dynamic_slice(total, at, window.shape)
         return jax.lax.dynamic_update_slice(total, here + window, at)
 
-    steps = jnp.asarray(len(places), starts.dtype)
-    return jax.lax.fori_loop(zero, steps, add, total)
+    return jax.lax.fori_loop(0, len(places), add, total, unroll=8)

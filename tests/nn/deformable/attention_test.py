@@ -13,6 +13,7 @@ from sigjax.nn.deformable import (
     OffsetNetwork,
     attend_points,
     conventions,
+    core,
 )
 from tests.nn.dat_golden import Golden
 
@@ -51,12 +52,20 @@ CASES = {
 
 # Gradients of every option come through the same functions; one case shows them all.
 @pytest.mark.parametrize("case", CASES)
-def test_output_and_gradients_are_those_of_the_public_layer(case):
+def test_output_and_gradients_are_those_of_the_public_layer(case, monkeypatch):
+    monkeypatch.setattr(core, "_TILE_VALUES", 700)  # So keys go in chunks.
     config = DeformableAttentionConfig(**CASES[case])
     golden = Golden(case, paths(config.position == "lepe"))
     # The bias's gradients are also differences of its values.
     module = functools.partial(DeformableAttention, config)
     golden.check(module, gradients=case == "v1 D", differences=("offsets", "table"))
+
+
+def test_keys_that_divide_badly_stay_together(monkeypatch):
+    monkeypatch.setattr(core, "_TILE_VALUES", 700)
+    assert core._chunk(2, 40, 40) == 8
+    assert core._chunk(2, 41, 40) == 41
+    assert core._chunk(2, 3, 2000) == 1
 
 
 def layer(**options):
