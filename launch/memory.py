@@ -5,7 +5,7 @@ import os
 import sys
 
 # Numbers of glibc's malloc.h.
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 _MOST = 2**31 - 1
 
 
@@ -18,19 +18,22 @@ def keep_freed() -> bool:
     (`benchmarks.asd_features`, with an empty `GLIBC_TUNABLES` for how it was).
     Afterwards a process holds as much memory as it once needed.
 
-    Variables that say otherwise (`MALLOC_MMAP_MAX_`, `MALLOC_MMAP_THRESHOLD_`,
-    `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`) are left in force.
+    Variables that say otherwise (`MALLOC_ARENA_MAX`, `MALLOC_MMAP_MAX_`,
+    `MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`) are left in
+    force.
 
     Returns:
       Whether it was done: not on other systems, nor beside those variables, nor under
       another allocator that has no such setting.
     """
-    asked = ("MALLOC_MMAP_MAX_", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_")
-    if sys.platform != "linux" or any(
-        name in os.environ for name in (*asked, "GLIBC_TUNABLES")
-    ):
+    asked = ("ARENA_MAX", "MMAP_MAX_", "MMAP_THRESHOLD_", "TRIM_THRESHOLD_")
+    names = ("GLIBC_TUNABLES", *(f"MALLOC_{name}" for name in asked))
+    if sys.platform != "linux" or any(name in os.environ for name in names):
         return False
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:  # musl
         return False
-    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, _MOST))
+    # In one arena for all threads: those of others are at most 64 MB, and what is
+    # larger, as a training step's buffer, would be mapped nevertheless.
+    wanted = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _MOST))
+    return all(mallopt(option, value) for option, value in wanted)

@@ -7,16 +7,23 @@ import sys
 
 # Fresh pages of a 64-MB array that was freed and is asked for again.
 _PROGRAM = """
-import resource, sys
+import resource, sys, threading
 import numpy as np
 from launch import memory
 
 def fill():
     np.ones(8 << 20)
 
+def fill_in_another_thread():
+    thread = threading.Thread(target=fill)
+    thread.start()
+    thread.join()
+
 done = memory.keep_freed()
+fill_in_another_thread()
 fill()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+fill_in_another_thread()
 fill()
 print(done, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -25,6 +32,7 @@ print(done, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def _run(**variables):
     asked = {k: v for k, v in os.environ.items() if "MALLOC" not in k}
     asked.pop("GLIBC_TUNABLES", None)
+    asked["NUMPY_MADVISE_HUGEPAGE"] = "0"  # A page is a page.
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM],
         env={**asked, "PYTHONPATH": os.getcwd(), **variables},
