@@ -26,6 +26,7 @@ from sigjax.nn.attention import AttentionKind, attend
 from sigjax.nn.conv import precision
 from sigjax.nn.layer_norm import LayerNorm
 from sigjax.nn.precision import ComputeDtype, compute_dtype
+from sigjax.nn.products import dense_product
 from sigjax.signal.framing import cut_frames
 from sigjax.typing import Array, Float
 
@@ -237,7 +238,12 @@ class _Attention(nn.Module):
 
 def _dense(width: int, dtype: jnp.dtype, name: str) -> nn.Dense:
     return nn.Dense(
-        width, dtype=dtype, kernel_init=_INIT, precision=precision(dtype), name=name
+        width,
+        dtype=dtype,
+        kernel_init=_INIT,
+        precision=precision(dtype),
+        dot_general=dense_product,
+        name=name,
     )
 
 

@@ -4,12 +4,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sigjax.nn.conv import depthwise, precision
+from sigjax.nn.conv import depthwise
 from sigjax.nn.deformable import DeformableAttention, DeformableAttentionConfig
 from sigjax.nn.drop_path import DropPath
 from sigjax.nn.layer_norm import LayerNorm
 from sigjax.nn.neighbourhood_attention import NeighbourhoodAttention
-from sigjax.nn.torch_init import bias_init, kernel_init
+from sigjax.nn.torch_init import bias_init, dense, kernel_init
 from sigjax.nn.window_attention import WindowAttention
 from sigjax.typing import Array, Float
 
@@ -60,14 +60,7 @@ class Mlp(nn.Module):
         return self._linear("down", width, jax.nn.gelu(x, approximate=False))
 
     def _linear(self, name: str, width: int, x: Array) -> Array:
-        return nn.Dense(
-            width,
-            kernel_init=kernel_init,
-            bias_init=bias_init(x.shape[-1]),
-            dtype=self.dtype,
-            precision=precision(self.dtype),
-            name=name,
-        )(x)
+        return dense(width, x.shape[-1], self.dtype, name)(x)
 
 
 class Block(nn.Module):

@@ -328,13 +328,16 @@ def convolution(
 
 
 @jax.custom_vjp
-def _product_of_rows(x: Array, kernel: Array) -> Array:
-    """`x @ kernel`."""
+def product_of_rows(x: Float[Array, "*a k"], kernel: Float[Array, "k c"]) -> Array:
+    """`x @ kernel`, `[..., c]`; its gradients are what XLA is fast at on CPU.
+
+    Reverse mode only.
+    """
     return jnp.matmul(x, kernel, precision=precision(x.dtype))
 
 
 def _product_of_rows_forward(x, kernel):
-    return _product_of_rows(x, kernel), (x, kernel)
+    return product_of_rows(x, kernel), (x, kernel)
 
 
 def _product_of_rows_backward(saved, gradient):
@@ -351,7 +354,7 @@ def _product_of_rows_backward(saved, gradient):
     )
 
 
-_product_of_rows.defvjp(_product_of_rows_forward, _product_of_rows_backward)
+product_of_rows.defvjp(_product_of_rows_forward, _product_of_rows_backward)
 
 
 class Pointwise(nn.Module):
@@ -372,7 +375,7 @@ class Pointwise(nn.Module):
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         if jax.default_backend() != "cpu":
             return jnp.matmul(x, kernel, precision=precision(self.dtype))
-        return _product_of_rows(x, kernel)
+        return product_of_rows(x, kernel)
 
 
 def pointwise(width: int, name: str, dtype: jnp.dtype) -> Pointwise:

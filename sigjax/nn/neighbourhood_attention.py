@@ -16,7 +16,7 @@ import numpy as np
 
 from sigjax.nn.conv import precision
 from sigjax.nn.products import wide_product
-from sigjax.nn.torch_init import bias_init, kernel_init
+from sigjax.nn.torch_init import dense
 from sigjax.typing import Array, Float
 
 _TILE = 8  # cells of one axis of a tile
@@ -91,14 +91,7 @@ class NeighbourhoodAttention(nn.Module):
         return self._linear("out", width, mixed)
 
     def _linear(self, name: str, features: int, x: Array) -> Array:
-        return nn.Dense(
-            features,
-            kernel_init=kernel_init,
-            bias_init=bias_init(x.shape[-1]),
-            dtype=self.dtype,
-            precision=precision(self.dtype),
-            name=name,
-        )(x)
+        return dense(features, x.shape[-1], self.dtype, name)(x)
 
     def _attend(self, qkv: Array) -> Array:
         batch, rows, columns, width = qkv.shape

@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sigjax.nn.conv import precision
 from sigjax.nn.products import wide_product
-from sigjax.nn.torch_init import bias_init, kernel_init
+from sigjax.nn.torch_init import dense
 from sigjax.typing import Array, Float
 
 # What Swin adds between cells that are neighbours only by the shift.
@@ -123,19 +122,9 @@ class WindowAttention(nn.Module):
         return x[:, :rows, :columns]
 
     def _attend(self, cells: Array, mask: np.ndarray | None) -> Array:
-        heads, width, level = self.heads, cells.shape[-1], precision(self.dtype)
+        heads, width = self.heads, cells.shape[-1]
 
-        def linear(features, name):
-            return nn.Dense(
-                features,
-                kernel_init=kernel_init,
-                bias_init=bias_init(width),
-                dtype=self.dtype,
-                precision=level,
-                name=name,
-            )
-
-        qkv = linear(3 * width, "qkv")(cells)
+        qkv = dense(3 * width, width, self.dtype, "qkv")(cells)
         qkv = qkv.reshape(*cells.shape[:3], 3, heads, width // heads)
         q, k, v = (qkv[..., i, :, :] for i in range(3))
         shape = ((2 * self.window - 1) ** 2, heads)
@@ -148,4 +137,4 @@ class WindowAttention(nn.Module):
             logits = logits + jnp.asarray(mask, wide)[:, None]
         weights = jax.nn.softmax(logits, axis=-1).astype(self.dtype)
         mixed = wide_product("bwhqn,bwnhk->bwqhk", weights, v).astype(self.dtype)
-        return linear(width, "out")(mixed.reshape(cells.shape))
+        return dense(width, width, self.dtype, "out")(mixed.reshape(cells.shape))

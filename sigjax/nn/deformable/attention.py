@@ -6,7 +6,7 @@ from typing import Literal
 import flax.linen as nn
 import jax.numpy as jnp
 
-from sigjax.nn.conv import depthwise, precision
+from sigjax.nn.conv import depthwise
 from sigjax.nn.deformable import conventions
 from sigjax.nn.deformable.conventions import Convention
 from sigjax.nn.deformable.core import attend_points
@@ -14,7 +14,7 @@ from sigjax.nn.deformable.offsets import OffsetNetwork
 from sigjax.nn.deformable.position_bias import Design
 from sigjax.nn.deformable.sampling import sample_groups
 from sigjax.nn.deformable.tables import resize_table
-from sigjax.nn.torch_init import bias_init, kernel_init
+from sigjax.nn.torch_init import bias_init, dense, kernel_init
 from sigjax.typing import Array, Float
 
 
@@ -122,14 +122,7 @@ class DeformableAttention(nn.Module):
         return self._linear("out", mixed)
 
     def _linear(self, name: str, x: Array) -> Array:
-        return nn.Dense(
-            x.shape[-1],
-            kernel_init=kernel_init,
-            bias_init=bias_init(x.shape[-1]),
-            dtype=self.dtype,
-            precision=precision(self.dtype),
-            name=name,
-        )(x)
+        return dense(x.shape[-1], x.shape[-1], self.dtype, name)(x)
 
     def _points(self, q: Array) -> Array:
         config, (batch, rows, columns, _) = self.config, q.shape
