@@ -29,8 +29,8 @@ Parameters are float32:
   proj/dense               kernel [c, d], bias [d]
   pos/kernel               [pos_taps, d / pos_groups, d], the weight norm folded in
   pos/bias                 [d]
-  pos/batch_norm           scale, bias [d] with `pos_norm="batch"`, statistics folded in
-  norm                     scale, bias [d]: before block 0, or, with `pre_norm`, the last
+  pos/batch_norm           scale, bias [d] with `pos_norm="batch"`: statistics folded in
+  norm                     scale, bias [d]: before block 0; with `pre_norm` at the end
   blocks/{i}/{q,k,v,out}   kernel [d, d], bias [d]; heads are slices of d
   blocks/{i}/norm_attention, blocks/{i}/norm_mlp   scale, bias [d]
   blocks/{i}/up            kernel [d, mlp], bias [mlp]
@@ -41,14 +41,27 @@ Parameters are float32:
   ctc                      kernel [d, v], bias [v] with `ctc_classes`
 """
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from sigjax.nn.attention import AttentionKind, valid_tokens
+from sigjax.nn.layer_norm import LayerNorm
+from sigjax.nn.precision import ComputeDtype, compute_dtype
+from sigjax.nn.speech.attention import position_bias
+from sigjax.nn.speech.block import SpeechBlock, dense
 from sigjax.nn.speech.config import (
     Kind,
     SpeechEncoderConfig,
     check_samples,
     frame_count,
 )
+from sigjax.nn.speech.convolutions import PositionConvolution, WaveConvolutions
+from sigjax.nn.speech.moments import Moments, frame_moments, functionals, merge
+from sigjax.nn.staging import written_out
+from sigjax.typing import Array, Bool, Float, Int
 
 Size = Literal["base", "large", "nano"]
 
@@ -85,11 +98,205 @@ def speech_size(kind: Kind, size: Size, **changes: Any) -> SpeechEncoderConfig:
     return SpeechEncoderConfig(**(fields | changes))
 
 
+class SpeechEncoderOutput(NamedTuple):
+    """What an encoder makes of waves; frames beyond `frames` mean nothing.
+
+    Attributes:
+      cnn: `[b, t, c]` after the convolutions on the wave.
+      proj: `[b, t, d]` after the projection; masked frames hold the learned vector.
+      layers: `depth + 1` of `[b, t, d]`: what goes into block 0, and what every block
+        gives.
+      last: `[b, t, d]`, layer L, after the last norm with `pre_norm`.
+      frames: Int32 `[b]`, frames that are no padding.
+      logits: `[b, t, v]` of the head on `last`, float32; None without one.
+    """
+
+    cnn: Array
+    proj: Array
+    layers: tuple[Array, ...]
+    last: Array
+    frames: Array
+    logits: Array | None
+
+
+class SpeechEncoder(nn.Module):
+    """Waves to frames of all layers; see the module docstring.
+
+    Attributes:
+      config: The architecture.
+      dtype: `"auto"` computes in bfloat16 on accelerators, float32 on CPU; `"float32"`
+        is full float32 everywhere, without TF32. Frames have it.
+      attention: Attention kernel (`sigjax.nn.attention.attention_kind`).
+    """
+
+    config: SpeechEncoderConfig
+    dtype: ComputeDtype = "auto"
+    attention: AttentionKind = "auto"
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "b s"],
+        samples: Int[Array, "b"] | None = None,
+        *,
+        mask: Bool[Array, "b t"] | None = None,
+        deterministic: bool = True,
+    ) -> SpeechEncoderOutput:
+        """Encodes waves at 16 kHz.
+
+        Args:
+          x: Float32 `[b, s]`, normalised as the weights want it, padded with zeros.
+          samples: Int `[b]`, how many samples are no padding; all without it. Rows of
+            fewer than `config.min_samples` have no frames.
+          mask: Bool `[b, t]`, which projected frames become the learned vector.
+          deterministic: Whether nothing is dropped; else it needs the keys `dropout`
+            and `layer_drop` of what is dropped.
+
+        Raises:
+          ValueError: `s` is less than one frame sees, or a mask without
+            `config.mask_embedding`.
+        """
+        c, dtype = self.config, compute_dtype(self.dtype)
+        check_samples(x.shape[1], c)
+        exact = c.norm_stats == "exact"
+        cnn = WaveConvolutions(c, dtype, name="conv")(x, samples if exact else None)
+        proj = _Projection(c, dtype, name="proj")(cnn)
+        if c.feature_dropout:
+            proj = nn.Dropout(c.feature_dropout, deterministic=deterministic)(proj)
+        if c.mask_embedding:
+            learned = self.param("mask", nn.initializers.uniform(1.0), (c.width,))
+            if mask is not None:
+                learned = jnp.asarray(learned).astype(dtype)
+                proj = jnp.where(mask[..., None], learned, proj)
+        elif mask is not None:
+            raise ValueError("a mask needs an encoder with mask_embedding=True")
+        count, own = jnp.full(len(x), proj.shape[1], jnp.int32), None
+        if samples is not None:
+            count = frame_count(samples, c).astype(jnp.int32)
+            own = valid_tokens(proj.shape[1], count)
+        layers = self._blocks(proj, own, None if own is None else count, deterministic)
+        last, logits = layers[-1], None
+        if c.pre_norm:
+            last = LayerNorm(c.eps, dtype, name="norm")(last)
+        if c.ctc_classes:
+            logits = dense(c.ctc_classes, dtype, "ctc")(last).astype(jnp.float32)
+        return SpeechEncoderOutput(cnn, proj, layers, last, count, logits)
+
+    def _blocks(
+        self,
+        x: Array,
+        own: Array | None,
+        length: Array | None,
+        deterministic: bool,
+    ) -> tuple[Array, ...]:
+        c, dtype = self.config, x.dtype
+        if own is not None:
+            x = jnp.where(own[..., None], x, 0)
+        x = x + PositionConvolution(c, dtype, name="pos")(x, own)
+        if not c.pre_norm:
+            x = LayerNorm(c.eps, dtype, name="norm")(x)
+        if c.dropout:
+            x = nn.Dropout(c.dropout, deterministic=deterministic)(x)
+        bias = _Relative(c, name="relative")(x.shape[1]) if c.kind == "wavlm" else None
+        return _Blocks(c, dtype, self.attention, deterministic, name="blocks")(
+            x, length, bias
+        )
+
+    def layer_moments(
+        self,
+        x: Float[Array, "b s"],
+        samples: Int[Array, "b"] | None = None,
+        *,
+        proj: bool = False,
+    ) -> Moments:
+        """Means and sums of squares over each clip's own frames, of every layer.
+
+        Frames are dropped as soon as they are summed. Parts of a long clip are put
+        together by `merge`; `functionals` gives the features.
+
+        Args:
+          x: Float32 `[b, s]`, as of `__call__`.
+          samples: Int `[b]`, as of `__call__`.
+          proj: Whether the projected frames come before layer 0.
+
+        Returns:
+          Of `[b, depth + 1, d]`, or one layer more with `proj`.
+        """
+        found = self(x, samples)
+        own = None
+        if samples is not None:
+            own = valid_tokens(found.proj.shape[1], found.frames)
+        layers = (found.proj,) * proj + found.layers
+        parts = [frame_moments(layer, own) for layer in layers]
+        mean, m2 = (jnp.stack(part, axis=1) for part in zip(*parts, strict=True))
+        return Moments(found.frames.astype(jnp.float32), mean, m2)
+
+
+class _Projection(nn.Module):
+    config: SpeechEncoderConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b t c"]) -> Float[Array, "b t d"]:
+        c = self.config
+        if c.proj_norm:
+            x = LayerNorm(c.eps, self.dtype, name="norm")(x)
+        return dense(c.width, self.dtype, "dense")(x)
+
+
+class _Relative(nn.Module):
+    config: SpeechEncoderConfig
+
+    @nn.compact
+    def __call__(self, frames: int) -> Float[Array, "h t t"]:
+        c = self.config
+        init = nn.initializers.normal(1.0)
+        table = jnp.asarray(self.param("table", init, (c.buckets, c.heads)))
+        # Written out, or every block would look all of it up again.
+        return written_out(
+            lambda table: position_bias(table, frames, c.max_distance),
+            table,
+            unknown=table,
+        )
+
+
+class _Blocks(nn.Module):
+    config: SpeechEncoderConfig
+    dtype: jnp.dtype
+    attention: AttentionKind
+    deterministic: bool
+
+    @nn.compact
+    def __call__(
+        self, x: Array, length: Array | None, bias: Array | None
+    ) -> tuple[Array, ...]:
+        c = self.config
+        block = nn.remat(SpeechBlock) if c.remat else SpeechBlock
+        layers = [x]
+        for i in range(c.depth):
+            made = block(
+                c, self.dtype, self.attention, self.deterministic, name=str(i)
+            )(x, length, bias)
+            if c.layer_drop and not self.deterministic:
+                keep = jax.random.bernoulli(
+                    self.make_rng("layer_drop"), 1 - c.layer_drop
+                )
+                made = jnp.where(keep, made, x)
+            x = made
+            layers.append(x)
+        return tuple(layers)
+
+
 __all__ = [
     "Kind",
+    "Moments",
     "Size",
+    "SpeechEncoder",
     "SpeechEncoderConfig",
+    "SpeechEncoderOutput",
     "check_samples",
     "frame_count",
+    "functionals",
+    "merge",
     "speech_size",
 ]

@@ -1,7 +1,7 @@
 """Architecture of a speech encoder, and how many frames it gives."""
 
 import dataclasses
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,20 @@ Kind = Literal["wav2vec2", "hubert", "wavlm"]
 ConvNorm = Literal["group", "layer"]
 PosNorm = Literal["weight", "batch"]
 NormStats = Literal["exact", "hf"]
+
+_CHOICES = {
+    "kind": get_args(Kind),
+    "conv_norm": get_args(ConvNorm),
+    "pos_norm": get_args(PosNorm),
+    "norm_stats": get_args(NormStats),
+}
+_SHARES = (
+    "dropout",
+    "attention_dropout",
+    "activation_dropout",
+    "feature_dropout",
+    "layer_drop",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +103,31 @@ class SpeechEncoderConfig:
 
     def __post_init__(self):
         """Refuses what does not fit together."""
+        for name, known in _CHOICES.items():
+            value = getattr(self, name)
+            if value not in known:
+                raise ValueError(f"{name} is one of {', '.join(known)}, got {value!r}")
+        for name in ("width", "depth", "heads", "mlp", "pos_taps", "pos_groups"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1: {getattr(self, name)}")
+        for name in ("heads", "pos_groups"):
+            if self.width % getattr(self, name):
+                raise ValueError(
+                    f"width {self.width} is no multiple of {name}={getattr(self, name)}"
+                )
+        if self.ctc_classes < 0:
+            raise ValueError(f"ctc_classes must be at least 0: {self.ctc_classes}")
+        self._check_shares()
+        self._check_convolutions()
+        if self.kind == "wavlm":
+            self._check_buckets()
+
+    def _check_shares(self) -> None:
+        for name in _SHARES:
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"{name} must be in [0, 1): {getattr(self, name)}")
+
+    def _check_convolutions(self) -> None:
         for name in ("conv_dim", "conv_kernel", "conv_stride"):
             values = tuple(getattr(self, name))  # out of JSON they are lists
             object.__setattr__(self, name, values)
@@ -99,38 +138,15 @@ class SpeechEncoderConfig:
                 "conv_dim, conv_kernel and conv_stride must be of one length, got"
                 f" {self.conv_dim}, {self.conv_kernel} and {self.conv_stride}"
             )
-        choices = {
-            "kind": ("wav2vec2", "hubert", "wavlm"),
-            "conv_norm": ("group", "layer"),
-            "pos_norm": ("weight", "batch"),
-            "norm_stats": ("exact", "hf"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise ValueError(
-                    f"{name} is one of {', '.join(known)}, got {getattr(self, name)!r}"
-                )
-        for name in ("width", "depth", "heads", "mlp", "pos_taps", "pos_groups"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1: {getattr(self, name)}")
-        for name in ("heads", "pos_groups"):
-            if self.width % getattr(self, name):
-                raise ValueError(
-                    f"width {self.width} is no multiple of {name}={getattr(self, name)}"
-                )
-        if self.kind == "wavlm" and not 4 <= self.buckets // 2 * 2 == self.buckets:
+
+    def _check_buckets(self) -> None:
+        if self.buckets < 4 or self.buckets % 2:
             raise ValueError(f"buckets must be even and at least 4: {self.buckets}")
-        if self.kind == "wavlm" and self.max_distance <= self.buckets // 4:
+        if self.max_distance <= self.buckets // 4:
             raise ValueError(
                 f"max_distance must lie above a quarter of {self.buckets} buckets, got"
                 f" {self.max_distance}"
             )
-        for name in ("dropout", "attention_dropout", "activation_dropout"):
-            _check_share(name, getattr(self, name))
-        for name in ("feature_dropout", "layer_drop"):
-            _check_share(name, getattr(self, name))
-        if self.ctc_classes < 0:
-            raise ValueError(f"ctc_classes must be at least 0: {self.ctc_classes}")
 
     @property
     def head_dim(self) -> int:
@@ -150,11 +166,6 @@ class SpeechEncoderConfig:
         for taps, stride in pairs:
             samples = (samples - 1) * stride + taps
         return samples
-
-
-def _check_share(name: str, value: float) -> None:
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value}")
 
 
 def conv_frames(samples, config: SpeechEncoderConfig, convs: int):
