@@ -10,10 +10,11 @@ convolutions, the scales of norms), and products of two activations, those of at
 alone; papers give either number without saying which. AST-base on 10 s, 1,214 tokens,
 has 103.4 G of the first and 130.5 G of both, and is published with 103.4.
 
-Other element-wise work is in neither: bilinear sampling and the interpolated position
-bias, too, where they are computed without matrix products. What runs may be more than
-a formula has: windows of 7 pad DAT's maps to multiples of 7, and the neighbourhood
-attention of DAT++ meets tiles of keys that are larger than neighbourhoods.
+Products with constants (sums, on CPU) and other element-wise work are in neither:
+bilinear sampling and the interpolated position bias, too, where they are computed
+without matrix products. What runs may be more than a formula has: windows of 7 pad
+DAT's maps to multiples of 7, and the neighbourhood attention of DAT++ meets tiles of
+keys that are larger than neighbourhoods.
 
 A batch of one. Heads have --classes outputs.
 """
@@ -35,7 +36,7 @@ class Macs(NamedTuple):
 
     Attributes:
       layers: One factor is made of parameters: dense layers, convolutions, norms.
-      products: Matrix products of activations with each other, or with constants.
+      products: Matrix products of activations with each other.
     """
 
     layers: int = 0
@@ -127,7 +128,8 @@ def _product(equation: Any, given: list[int]) -> Macs:
     size = _dot(equation) if dense else _convolution(equation)
     if min(given) == _PARAMETER:
         return Macs(layers=size)
-    return Macs(products=size)
+    # With ones a product is a sum: how means are taken on CPU.
+    return Macs(products=size if min(given) == _ACTIVATION else 0)
 
 
 def _scan(equation: Any, given: list[int]) -> tuple[Macs, list[int]]:
