@@ -1,0 +1,1 @@
+"""Labelled calls of animals or people: manifests, splits, reading, length buckets."""
