@@ -1,4 +1,4 @@
-"""What pickles of weights may build besides tensors: see `COMMON`."""
+"""What pickles of weights may build besides tensors: see `COMMON`, `SETTINGS`."""
 
 import pathlib
 import re
@@ -141,3 +141,42 @@ COMMON: Mapping[str, Constructor | None] = {
         )
     },
 }
+
+# How pickles spell `Optional[int]` and the like, which omegaconf keeps beside a value.
+SETTINGS: Mapping[str, Constructor | None] = {
+    **{
+        f"{module}.{name}": _record
+        for module in ("operator", "_operator")
+        for name in ("getitem", "or_")
+    },
+    **{f"{module}.type": _record for module in ("builtins", "__builtin__")},
+    **{f"typing.{name}": _record for name in ("Any", "Union", "Optional")},
+    **{f"typing.{name}": _record for name in ("Dict", "List", "Tuple")},
+    "collections.Counter": lambda counts=(): {},
+}
+
+
+class Placeholders(dict[str, Constructor | None]):
+    """Constructors by name, where all names of some packages make a `Record`.
+
+    The packages are neither imported nor needed: an object of theirs becomes a dict of
+    its attributes, and a call of theirs one of its arguments.
+    """
+
+    def __init__(
+        self, known: Mapping[str, Constructor | None], packages: tuple[str, ...]
+    ):
+        """Takes the table to look in first, and the packages' names."""
+        super().__init__(known)
+        self._starts = tuple(f"{package}." for package in packages)
+
+    def __contains__(self, name: object) -> bool:
+        """Whether a pickle may use the name."""
+        inert = isinstance(name, str) and name.startswith(self._starts)
+        return inert or super().__contains__(name)
+
+    def __missing__(self, name: str) -> Constructor:
+        """What such a name makes."""
+        if name in self:
+            return _record
+        raise KeyError(name)

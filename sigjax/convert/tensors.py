@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from sigjax.convert.constructors import COMMON
+from sigjax.convert.constructors import COMMON, SETTINGS, Placeholders
 from sigjax.convert.pickles import Deferred, Global, WeightsError
 
 # torch's name of a dtype, that of its storage class, that of safetensors, and numpy's.
@@ -166,6 +166,11 @@ TORCH: Mapping[str, Any] = {
     "torch._utils._rebuild_parameter": _first,
     "torch._utils._rebuild_parameter_with_state": _first,
 }
+
+# And one of fairseq, whose settings are objects.
+FAIRSEQ: Mapping[str, Any] = Placeholders(
+    {**TORCH, **SETTINGS}, ("fairseq", "omegaconf")
+)
 
 
 def storage_of(pid: Any) -> tuple[np.dtype, bool, str, int]:

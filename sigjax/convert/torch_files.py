@@ -1,7 +1,8 @@
 """Checkpoints of PyTorch and safetensors as numpy arrays; no torch, nothing executed.
 
-`read_state_dict` is what a converter needs: names and arrays. `read_checkpoint` gives
-all that is in a file: also epochs, options, an optimizer's moments.
+`read_state_dict` is what a converter needs: names and arrays. `read_with_settings` adds
+what fairseq says of the model. `read_checkpoint` gives all that is in a file: also
+epochs, options, an optimizer's moments.
 
 Three formats, told apart by their first bytes:
   zip          torch >= 1.6: FILE/data.pkl refers to FILE/data/0, FILE/data/1, ...
@@ -20,7 +21,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from etils import epath
 from sigjax.convert import pickles
 from sigjax.convert.pickles import WeightsError
 from sigjax.convert.tensors import (
+    FAIRSEQ,
     SAFETENSORS,
     TORCH,
     Storage,
@@ -37,7 +39,14 @@ from sigjax.convert.tensors import (
     storage_of,
 )
 
-__all__ = ["WeightsError", "read_checkpoint", "read_state_dict"]
+__all__ = [
+    "WeightsError",
+    "read_checkpoint",
+    "read_state_dict",
+    "read_with_settings",
+]
+
+Names = Mapping[str, pickles.Constructor | None]
 
 # What zipfile raises over broken, encrypted or strangely packed archives.
 _BROKEN = (
@@ -73,10 +82,38 @@ def read_state_dict(
       FileNotFoundError: If there is no such file.
     """
     with _errors_name(path), _opened(path) as tree:
-        found = pickles.resolve(_find_state_dict(tree, key))
+        return _state_dict(tree, key, prefix)
+
+
+def read_with_settings(
+    path: epath.PathLike, *, prefix: str = "module."
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Names and arrays of a model, and how fairseq says that it was trained.
+
+    fairseq keeps objects of its own and of omegaconf in `cfg` or `args`. They become
+    `pickles.Record`s of their attributes; other unknown names are refused as ever. An
+    optimizer's moments, beside them, are not read.
+
+    Args:
+      path: See `read_state_dict`, and for what is raised.
+      prefix: Likewise.
+
+    Returns:
+      Arrays by name, and those of the entries `cfg` and `args` that are there.
+    """
+    with _errors_name(path), _opened(path, FAIRSEQ) as tree:
+        state = _state_dict(tree, None, prefix)
+        if _is_state_dict(tree):
+            return state, {}
+        settings = {k: tree[k] for k in ("cfg", "args") if tree.get(k) is not None}
+        return state, pickles.resolve(settings)
+
+
+def _state_dict(tree: Any, key: str | None, prefix: str) -> dict[str, np.ndarray]:
+    found = pickles.resolve(_find_state_dict(tree, key))
     names = {name.removeprefix(prefix): value for name, value in found.items()}
     if len(names) < len(found):
-        raise WeightsError(f"{path} holds some names with and without {prefix!r}")
+        raise WeightsError(f"some names are there with and without {prefix!r}")
     return names
 
 
@@ -106,16 +143,16 @@ def _errors_name(path: epath.PathLike) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _opened(path: epath.PathLike) -> Iterator[Any]:
+def _opened(path: epath.PathLike, names: Names = TORCH) -> Iterator[Any]:
     """The file's structure, its tensors not yet read."""
     with epath.Path(path).open("rb") as file:
         start = file.read(9)
         file.seek(0)
         if start.startswith(b"PK\x03\x04"):
             with zipfile.ZipFile(file) as archive:
-                yield _read_zip(archive)
+                yield _read_zip(archive, names)
         elif start[:1] == b"\x80":
-            yield _read_legacy(file)
+            yield _read_legacy(file, names)
         elif start[8:] == b"{":
             yield _read_safetensors(file)
         else:
@@ -155,7 +192,7 @@ def _is_state_dict(value: Any) -> bool:
     )
 
 
-def _read_zip(archive: zipfile.ZipFile) -> Any:
+def _read_zip(archive: zipfile.ZipFile, known: Names) -> Any:
     packings = {info.compress_type for info in archive.infolist()}
     if packings - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise WeightsError("damaged, or packed in a way that torch does not use")
@@ -186,10 +223,10 @@ def _read_zip(archive: zipfile.ZipFile) -> Any:
         return storages[key]
 
     with archive.open(f"{root}data.pkl") as file:
-        return pickles.load(file, TORCH, persistent)
+        return pickles.load(file, known, persistent)
 
 
-def _read_legacy(file: IO[bytes]) -> Any:
+def _read_legacy(file: IO[bytes], known: Names) -> Any:
     if pickles.load(file, {}) != _LEGACY_MAGIC:
         raise WeightsError("a pickle, but no torch checkpoint")
     if (version := pickles.load(file, {})) != 1001:
@@ -212,7 +249,7 @@ def _read_legacy(file: IO[bytes]) -> Any:
             view, Storage(dtype, size, lambda: storages[key].data[part])
         )
 
-    tree = pickles.load(file, TORCH, persistent)
+    tree = pickles.load(file, known, persistent)
     keys = pickles.load(file, {})
     if not isinstance(keys, list) or set(map(str, keys)) != storages.keys():
         raise WeightsError("damaged: its list of storages is not that of its tensors")
