@@ -319,15 +319,19 @@ def with_validation(
 
 
 def shared_groups(calls: Sequence[Call]) -> dict[str, tuple[str, ...]]:
-    """Groups that are in several splits, with these splits, by name."""
+    """Groups that are in several splits, by name, with these splits.
+
+    Training comes first, as in `SPLITS`.
+    """
+    order = {name: at for at, name in enumerate(SPLITS)}
     found: dict[str, set[str]] = collections.defaultdict(set)
     for call in calls:
         if call.split:
             found[call.source].add(call.split)
     return {
-        name: tuple(sorted(splits))
-        for name, splits in sorted(found.items())
-        if len(splits) > 1
+        name: tuple(sorted(own, key=lambda split: (order.get(split, 3), split)))
+        for name, own in sorted(found.items())
+        if len(own) > 1
     }
 
 
