@@ -56,6 +56,7 @@ from sigjax.nn.speech.config import (
     Kind,
     SpeechEncoderConfig,
     check_samples,
+    conv_frames,
     frame_count,
 )
 from sigjax.nn.speech.convolutions import PositionConvolution, WaveConvolutions
@@ -92,7 +93,7 @@ def speech_size(kind: Kind, size: Size, **changes: Any) -> SpeechEncoderConfig:
     for name, known in ((kind, get_args(Kind)), (size, get_args(Size))):
         if name not in known:
             raise ValueError(f"no encoder {name!r}: there are {', '.join(known)}")
-    fields = {"kind": kind} | _SIZES[size]
+    fields: dict[str, Any] = {"kind": kind} | _SIZES[size]
     if size == "large" and kind != "wavlm":
         fields["conv_bias"] = True
     return SpeechEncoderConfig(**(fields | changes))
@@ -172,7 +173,7 @@ class SpeechEncoder(nn.Module):
             raise ValueError("a mask needs an encoder with mask_embedding=True")
         count, own = jnp.full(len(x), proj.shape[1], jnp.int32), None
         if samples is not None:
-            count = frame_count(samples, c).astype(jnp.int32)
+            count = conv_frames(jnp.asarray(samples, jnp.int32), c, len(c.conv_dim))
             own = valid_tokens(proj.shape[1], count)
         layers = self._blocks(proj, own, None if own is None else count, deterministic)
         last, logits = layers[-1], None

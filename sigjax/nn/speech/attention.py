@@ -81,15 +81,15 @@ def weighted_values(
       own: Bool `[b, t]`, which keys count; all without it.
       gate: `[b, h, t]`, with `bias` `[h, t, t]`.
       bias: See `gate`.
-      dropout: Share of weights dropped, drawn from `key`.
-      key: For `dropout`.
+      dropout: Share of weights dropped, with `key`.
+      key: For `dropout`; nothing is dropped without it.
     """
     logits = wide_product("bhqk,bhnk->bhqn", q, k)
-    if gate is not None:
+    if gate is not None and bias is not None:
         logits = logits + gate[..., None] * bias
     if own is not None:
         logits = jnp.where(own[:, None, None], logits, -jnp.inf)
-    if not dropout:
+    if key is None:
         weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
         total = weights.sum(axis=-1, keepdims=True)
         mixed = wide_product("bhqn,bhnk->bhqk", weights.astype(v.dtype), v) / total

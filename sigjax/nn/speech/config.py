@@ -1,18 +1,17 @@
 """Architecture of a speech encoder, and how many frames it gives."""
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from sigjax.typing import Array, Int
+from sigjax.typing import Array
 
 Kind = Literal["wav2vec2", "hubert", "wavlm"]
 ConvNorm = Literal["group", "layer"]
 PosNorm = Literal["weight", "batch"]
 NormStats = Literal["exact", "hf"]
+_Count = TypeVar("_Count", int, np.ndarray, Array)
 
 _CHOICES = {
     "kind": get_args(Kind),
@@ -168,41 +167,33 @@ class SpeechEncoderConfig:
         return samples
 
 
-def conv_frames(samples, config: SpeechEncoderConfig, convs: int):
-    """Frames after the first `convs` convolutions, of integers or arrays of them."""
-    for taps, stride in zip(
-        config.conv_kernel[:convs], config.conv_stride[:convs], strict=True
-    ):
+def conv_frames(samples: _Count, config: SpeechEncoderConfig, convs: int) -> _Count:
+    """Frames after the first `convs` convolutions; 0 of too few samples."""
+    pairs = zip(config.conv_kernel[:convs], config.conv_stride[:convs], strict=True)
+    for taps, stride in pairs:
         samples = (samples - taps) // stride + 1
-    if isinstance(samples, int):
-        return max(samples, 0)
-    return samples.clip(min=0)
+    return max(samples, 0) if isinstance(samples, int) else samples.clip(min=0)
 
 
-def frame_count(
-    samples: int | np.ndarray | Int[Array, "*a"], config: SpeechEncoderConfig
-):
+def frame_count(samples: _Count, config: SpeechEncoderConfig) -> _Count:
     """Frames that the encoder gives of clips of `samples` samples.
 
     Args:
-      samples: One number, or an array of them. Traced values cannot be refused: below
-        `config.min_samples` they give 0 frames, as the empty rows that fill up a batch.
+      samples: One integer, or an array of them. Too short ones are refused of an
+        integer and of NumPy's arrays; JAX's, which may be traced, give 0 frames there,
+        as the empty rows that fill up a batch do.
       config: The architecture.
 
     Returns:
       As many integers: 49 of a second at 16 kHz.
 
     Raises:
-      ValueError: A clip is shorter than the samples that one frame sees.
+      ValueError: A clip is shorter than what one frame sees.
     """
-    least = config.min_samples
-    if isinstance(samples, int | np.integer):
-        check_samples(int(samples), config)
-        return conv_frames(int(samples), config, len(config.conv_dim))
-    if isinstance(samples, np.ndarray) and samples.size and samples.min() < least:
+    if isinstance(samples, int):
+        check_samples(samples, config)
+    elif isinstance(samples, np.ndarray) and samples.size:
         check_samples(int(samples.min()), config)
-    if not isinstance(samples, np.ndarray | jax.Array):
-        samples = jnp.asarray(samples)
     return conv_frames(samples, config, len(config.conv_dim))
 
 

@@ -43,9 +43,8 @@ class WaveConvolutions(nn.Module):
         for i in range(len(c.conv_dim)):
             own = None
             if samples is not None and i == 0:
-                own = valid_tokens(
-                    conv_frames(x.shape[1], c, 1), conv_frames(samples, c, 1)
-                )
+                frames = conv_frames(int(x.shape[1]), c, 1)
+                own = valid_tokens(frames, conv_frames(samples, c, 1))
             dtype = jnp.dtype("float32") if i == 0 else self.dtype
             x = _WaveConvolution(c, i, dtype, name=str(i))(x.astype(dtype), own)
         return x.astype(self.dtype)
