@@ -169,8 +169,9 @@ def score(uar: np.ndarray) -> dict[str, Any]:
 
     Returns:
       `value`, the mean over folds and seeds; `low` and `high`, Student's 95 % interval
-      over seeds of the mean over folds, cut to [0, 1], None with one seed; `seeds`, that mean of each
-      seed; `folds`, the mean over seeds of each fold. None where undefined.
+      over seeds of the mean over folds, cut to [0, 1], None with one seed; `seeds`,
+      that mean of each seed; `folds`, the mean over seeds of each fold. None where
+      undefined.
     """
     seeds = uar.mean(axis=0)
     value, width = float(seeds.mean()), half_width(seeds.tolist())

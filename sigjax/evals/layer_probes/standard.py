@@ -55,9 +55,13 @@ def check_finite(values: np.ndarray, folds: Sequence[Fold], name: str) -> None:
 
 
 def _of_rows(values: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    total = sum(values[part].sum(axis=0, dtype=np.float64) for part in _parts(rows))
+    width = values.shape[1]
+    total, squares = np.zeros(width), np.zeros(width)
+    for part in _parts(rows):
+        total += values[part].sum(axis=0, dtype=np.float64)
     mean = total / len(rows)
-    squares = sum(np.square(values[part] - mean).sum(axis=0) for part in _parts(rows))
+    for part in _parts(rows):
+        squares += np.square(values[part] - mean).sum(axis=0)
     return mean, np.sqrt(squares / (len(rows) - 1))
 
 

@@ -73,7 +73,7 @@ def sweep(
     protocol: ProbeProtocol,
     *,
     memory_mib: float = 4096,
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
     keep_params: bool = False,
     on_done: Callable[[int, int], None] | None = None,
 ) -> Sweep:
@@ -228,7 +228,7 @@ class _Work:
             for at in range(0, len(numbers), size):
                 yield _Job(tuple(numbers[at : at + size]))
 
-    def _run(self, job: _Job, device: jax.Device) -> None:
+    def _run(self, job: _Job, device: Any) -> None:
         layers = [self.features[number] for number in job.layers]
         values = np.stack([np.asarray(x.values, np.float32) for x in layers])
         by = []

@@ -10,7 +10,7 @@ a probe does not depend on which others it is trained with.
 """
 
 import functools
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -148,7 +148,7 @@ def _fit_one(data, rows, initial, index, network, protocol, uneven) -> Fitted:
     features = functools.partial(_features, data, index, bool(network.layers))
 
     def loss_of(params, x, label, real):
-        logits = module.apply({"params": params}, x)
+        logits = cast(Array, module.apply({"params": params}, x))
         loss = optax.softmax_cross_entropy_with_integer_labels(logits, label)
         return jnp.sum(loss * real) / jnp.maximum(real.sum(), 1), logits
 
