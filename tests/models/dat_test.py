@@ -1,6 +1,10 @@
 """The pyramid of DATAR: sizes, ablations, any spectrogram."""
 
 import dataclasses
+import os
+import pathlib
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -17,6 +21,21 @@ TINY = DatConfig(
     taps=(3, 3),
     window=2,
     shift=1,
+    drop_path=0.0,
+    dtype="float32",
+)
+
+# The form of DAT++: with its convolutions, neighbourhoods and strides.
+PLUS = DatConfig(
+    variant="pp",
+    convention="pp",
+    widths=(4, 8),
+    blocks=("N", "D"),
+    heads=(1, 2),
+    groups=(1, 2),
+    strides=(1, 1),
+    taps=(3, 3),
+    neighbourhood=3,
     drop_path=0.0,
     dtype="float32",
 )
@@ -66,6 +85,33 @@ def test_any_spectrogram_is_taken():
     assert np.isfinite(y).all()
     # The last frame is in no whole patch: it still counts.
     assert np.abs(run({"params": params}, x.at[:, 8].set(0)) - y).max() > 1e-4
+
+
+@pytest.mark.parametrize("config", [TINY, PLUS], ids=["v1", "pp"])
+def test_clips_are_themselves_in_any_batch_and_near_in_bfloat16(config):
+    params = {"params": drawn(config, 24, 16)}
+    x = jax.random.normal(jax.random.key(1), (3, 24, 16))
+    run = jax.jit(Dat(config).apply)
+    whole = np.asarray(run(params, x))
+    alone = np.asarray(run(params, x[1:2]))
+    np.testing.assert_allclose(alone, whole[1:2], atol=1e-5 * np.abs(whole).max())
+    half = dataclasses.replace(config, dtype="bfloat16")
+    near = np.asarray(jax.jit(Dat(half).apply)(params, x), np.float32)
+    error = np.linalg.norm(near - whole) / np.linalg.norm(whole)
+    assert 0 < error < 0.05
+
+
+@pytest.mark.survival
+def test_four_devices_compute_what_one_does():
+    four = "--xla_force_host_platform_device_count=4"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.models.dat_devices"],
+        cwd=pathlib.Path(__file__).parents[2],
+        env=os.environ | {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {four}"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_frequency_is_down_and_time_across():
