@@ -20,8 +20,8 @@ class BucketConfig:
       budget: Samples of a batch, at most, if that is a call at least.
       multiple: Rows of a batch are a multiple of it: of the devices that share them.
       first: Width of the narrowest bucket.
-      ratio: From one bucket's width to the next: a call that is alone in filling up its
-        row is padded by less than this share.
+      ratio: From one bucket's width to the next; with 1.25 no call, if it is as long as
+        the narrowest bucket is wide, is padded by more than a quarter of its length.
       longest: Longer calls are read in chunks.
       chunk: Length of a chunk; 18.75 s, as in the paper's code.
       least: A shorter tail is a part of the chunk before it.
@@ -103,9 +103,8 @@ def plan(
 ) -> tuple[BatchPlan, ...]:
     """Batches in which each call is read once, the widest first.
 
-    The widest come first, so that memory that does not suffice shows at once. The last
-    rows of a bucket move to the next wider one where that costs less than to fill up a
-    batch.
+    The widest come first, so that memory that does not suffice shows at once. All
+    batches of a bucket have one shape.
 
     Args:
       samples: Int `[n]`, length of each call; 0 for one that is left out.
@@ -114,26 +113,25 @@ def plan(
         default all.
     """
     lengths = np.asarray(samples, np.int64)
-    chosen = np.arange(len(lengths)) if rows is None else np.unique(rows)
-    units = _units(lengths, chosen[lengths[chosen] > 0], config)
-    widths = np.array(config.widths)
-    bucket = np.searchsorted(widths, units["samples"])
-    used = np.unique(bucket).tolist()
+    units = _units(lengths, config)
+    bucket = np.searchsorted(np.array(config.widths), units["samples"])
+    used, bucket = np.unique(bucket, return_inverse=True)
+    # No wider than need be, as for clips that are all of one length. Of all calls, for
+    # shapes not to depend on which of them are still to be read.
+    longest = np.zeros(len(used), np.int64)
+    np.maximum.at(longest, bucket, units["samples"])
+    widths = np.minimum(-(-longest // 16) * 16, np.array(config.widths)[used])
+    widths = np.maximum(widths, config.first)
+    if rows is not None:
+        kept = np.isin(units["row"], np.asarray(rows))
+        units, bucket = units[kept], bucket[kept]
     found: list[BatchPlan] = []
-    carried = units[:0]
-    for at, number in enumerate(used):
-        own = np.concatenate([units[bucket == number], carried])
-        width = int(widths[number])
+    for at in reversed(np.unique(bucket).tolist()):
+        own, width = units[bucket == at], int(widths[at])
         size = _rows(len(own), width, config)
-        left = len(own) % size
-        carried = own[:0]
-        if left and at + 1 < len(used):
-            wider = int(widths[used[at + 1]])
-            if left * wider < size * width:
-                own, carried = own[: len(own) - left], own[len(own) - left :]
-        batches = [own[n : n + size] for n in range(0, len(own), size)]
-        found += [_planned(part, size, width) for part in reversed(batches)]
-    return tuple(reversed(found))
+        starts = range(0, len(own), size)
+        found += [_planned(own[n : n + size], size, width) for n in starts]
+    return tuple(found)
 
 
 def shard_rows(
@@ -177,22 +175,27 @@ _UNIT = np.dtype(
 )
 
 
-def _units(lengths: np.ndarray, rows: np.ndarray, config: BucketConfig) -> np.ndarray:
-    """Chunks of calls in their order."""
-    found = []
-    for row in rows.tolist():
+def _units(lengths: np.ndarray, config: BucketConfig) -> np.ndarray:
+    """Chunks of calls, in the order of the calls."""
+    whole = np.flatnonzero((lengths > 0) & (lengths <= config.longest))
+    units = np.zeros(len(whole), _UNIT)
+    units["row"], units["chunks"], units["samples"] = whole, 1, lengths[whole]
+    chunks = []
+    for row in np.flatnonzero(lengths > config.longest).tolist():
         starts = chunk_starts(int(lengths[row]), config)
         ends = np.append(starts[1:], lengths[row])
         for chunk, (start, end) in enumerate(zip(starts, ends, strict=True)):
-            found.append((row, chunk, len(starts), start, end - start))
-    return np.array(found, _UNIT)
+            chunks.append((row, chunk, len(starts), start, end - start))
+    units = np.concatenate([units, np.array(chunks, _UNIT)])
+    return units[np.lexsort((units["chunk"], units["row"]))]
 
 
 def _rows(units: int, width: int, config: BucketConfig) -> int:
-    """Rows of a bucket's batches: no more than a power of two that holds its units."""
-    enough = 1 << max(0, units - 1).bit_length()
-    size = min(config.budget // width, config.most_rows, enough)
-    return max(1, size // config.multiple) * config.multiple
+    """Rows of a bucket's batches: equally many in each, so that few are filled up."""
+    whole = config.multiple
+    most = max(1, min(config.budget // width, config.most_rows) // whole) * whole
+    batches = -(-units // most)
+    return -(-units // (batches * whole)) * whole
 
 
 def _planned(units: np.ndarray, size: int, width: int) -> BatchPlan:
