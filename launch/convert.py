@@ -2,6 +2,7 @@ r"""Other people's weights as an inference bundle; needs no torch, executes noth
 
 python -m launch.convert --from=mtl_best.mdl --system=harnet10 --output=bundles/harnet10
 python -m launch.convert --from=SNAPSHOT --system=ast --output=bundles/ast
+python -m launch.convert --from=SNAPSHOT --system=speech --output=bundles/hubert
 
 Reads PyTorch checkpoints (.pt, .pth, .mdl, .bin; also those of torch before 1.6) and
 safetensors files, or the folder of a snapshot that holds one. What is written is what
@@ -19,10 +20,15 @@ Systems:
              positions become those of spectrograms: see `sigjax.convert.ast`.
   dat        DAT and DAT++ of ImageNet (github.com/LeapLabTHU/DAT), as networks of
              spectrograms: see `sigjax.convert.dat`. DATAR starts from them.
+  speech     wav2vec 2.0, HuBERT, WavLM and AVES: the folder of a snapshot of
+             transformers (config.json, preprocessor_config.json, model.safetensors or
+             pytorch_model.bin, vocab.json), a .pt of torchaudio with its
+             .model_config.json, or a .pt of fairseq: see `sigjax.convert.speech`.
 
 Bundles of ast and dat recognise audio events if they have a head, and give features in
 any case; `encoder.weights=BUNDLE` of launch.finetune trains them on. `--frames` and
-`--bands` are of the spectrograms that they shall take: 1024 frames are 10 s.
+`--bands` are of the spectrograms that they shall take: 1024 frames are 10 s. Bundles of
+speech give features of every layer (`sigjax.load(BUNDLE).embed`).
 """
 
 import dataclasses
@@ -41,6 +47,7 @@ from sigjax.convert.ast import read_ast
 from sigjax.convert.audio import AudioWeights, weights_file
 from sigjax.convert.dat import read_dat
 from sigjax.convert.harnet import convert_harnet
+from sigjax.convert.speech import read_speech
 from sigjax.convert.torch_files import WeightsError, read_state_dict
 
 
@@ -146,6 +153,30 @@ def audio(read: Callable[..., AudioWeights]) -> Read:
     return converted
 
 
+def _speech(path: epath.Path, *, frames: int | None, bands: int | None) -> Converted:
+    if frames is not None or bands is not None:
+        raise WeightsError("frames and bands are of spectrograms: speech takes waves")
+    weights = read_speech(path)
+    rate_hz, c = weights.preprocessing["rate_hz"], weights.config
+    return Converted(
+        config=c,
+        params=weights.params,
+        signal=export.SignalConfig(
+            rate_hz=rate_hz,
+            channels=1,
+            units="full scale",
+            window_s=c.min_samples / rate_hz,
+            patch_s=c.hop / rate_hz,
+            normalisation=weights.preprocessing["normalise"],
+        ),
+        preprocessing=weights.preprocessing,
+        labels=weights.labels,
+        extra={"layout": weights.layout},
+        ignored=weights.ignored,
+        notes=weights.notes,
+    )
+
+
 SYSTEMS: Mapping[str, System] = {
     "harnet10": System(
         read=_harnet10,
@@ -164,6 +195,13 @@ SYSTEMS: Mapping[str, System] = {
     "dat": System(
         read=audio(read_dat),
         licence="DAT's weights and code are under Apache-2.0 (LeapLabTHU)",
+    ),
+    "speech": System(
+        read=_speech,
+        licence=(
+            "see where the file came from: wav2vec 2.0 and HuBERT are Facebook's, WavLM"
+            " is Microsoft's, AVES the Earth Species Project's"
+        ),
     ),
 }
 

@@ -21,6 +21,7 @@ from sigjax.inference.classifier import ClassifierModel
 from sigjax.inference.harnet import HarNetModel
 from sigjax.inference.mae import Embedding, MaeModel
 from sigjax.inference.sounds.detector import SoundDetector
+from sigjax.inference.speech_encoder import SpeechEncoderModel
 from sigjax.train.checkpoint import load_params, save_params
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "Model",
     "SignalConfig",
     "SoundDetector",
+    "SpeechEncoderModel",
     "load",
     "read_info",
     "save",
@@ -41,7 +43,14 @@ __all__ = [
 
 _READABLE = (1, FORMAT)
 
-Model = MaeModel | HarNetModel | ClassifierModel | SoundDetector | AudioEventsModel
+Model = (
+    MaeModel
+    | HarNetModel
+    | ClassifierModel
+    | SoundDetector
+    | AudioEventsModel
+    | SpeechEncoderModel
+)
 
 MODELS = {
     "mae": MaeModel,
@@ -52,6 +61,7 @@ MODELS = {
     # Other people's, as launch.convert writes them.
     "ast": AudioEventsModel,
     "dat": AudioEventsModel,
+    "speech": SpeechEncoderModel,
 }
 
 
@@ -129,7 +139,8 @@ def load(path: epath.PathLike) -> Model:
       (batches), `prepare` (raw files) and `classify` (signals of any length), or
       `SoundDetector` with `score`, `nearest`, `fit` and `anomaly_map`, or
       `AudioEventsModel` with `predict` (waves of any length), `logits` and `features`
-      (batches).
+      (batches), or `SpeechEncoderModel` with `embed` (waves of any length, features of
+      all layers), `layers` (frames), `apply` and `moments` (batches).
 
     Raises:
       BundleError: If there is no bundle, it is of a newer format, or a detector's is

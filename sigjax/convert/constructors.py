@@ -152,6 +152,8 @@ SETTINGS: Mapping[str, Constructor | None] = {
     **{f"{module}.type": _record for module in ("builtins", "__builtin__")},
     **{f"typing.{name}": _record for name in ("Any", "Union", "Optional")},
     **{f"typing.{name}": _record for name in ("Dict", "List", "Tuple")},
+    # Python 2's names, which protocol 2 gives the types of Python 3.
+    **dict.fromkeys(("__builtin__.unicode", "__builtin__.long")),
     "collections.Counter": lambda counts=(): {},
 }
 

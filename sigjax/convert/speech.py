@@ -15,8 +15,8 @@ The weight norm of the positional convolution is folded into its kernel, the bat
 into a scale and a bias. A CTC head stays; heads of pre-training and of other tasks are
 left out, and named.
 
-How waves are to be normalised (`sigjax.inference.speech_encoder.NORMALISATIONS`) is
-read, too: transformers says it in preprocessor_config.json, and without that file does
+How waves are to be normalised (`sigjax.data.calls.reading.NORMALISE`) is read, too:
+transformers says it in preprocessor_config.json, and without that file does
 `"zscore"`; fairseq in its settings; torchaudio's base models take waves as they are.
 """
 
@@ -57,7 +57,8 @@ class SpeechWeights(NamedTuple):
     Attributes:
       config: Its architecture.
       params: Float32 parameters, nested.
-      preprocessing: What it takes in: `rate_hz`, and `normalisation` of a whole clip.
+      preprocessing: What it takes in, fields of `sigjax.data.calls.reading`'s
+        `ReadingConfig`: `rate_hz`, and how to `normalise` a clip.
       labels: Tokens of the CTC head in output order, or None.
       layout: Whose names the file had.
       ignored: Names of arrays that were left out.
@@ -294,9 +295,9 @@ def _preprocessing(
     elif not said:
         note = (
             f"waves are {'assumed to be ' if assumed else ''}taken as they are: for"
-            ' quiet or uneven recordings use normalisation="peak"'
+            ' quiet or uneven recordings choose normalise="peak"'
         )
-    return {"rate_hz": rate_hz, "normalisation": policy}, note
+    return {"rate_hz": rate_hz, "normalise": policy}, note
 
 
 def _vocabulary(path: epath.PathLike) -> dict[str, Any] | None:
@@ -314,12 +315,12 @@ def _labels(
     if not config.ctc_classes:
         return None, ""
     if vocabulary is None:
-        return None, f"a CTC head of {config.ctc_classes} tokens, whose names are not"
-    tokens = {index: token for token, index in vocabulary.items()}
-    if set(tokens) != set(range(config.ctc_classes)) or len(tokens) < len(vocabulary):
-        shown = json.dumps(dict(vocabulary))[:60]
+        return None, f"a CTC head of {config.ctc_classes} tokens without names"
+    every = range(config.ctc_classes)
+    pairs = [(i, token) for token, i in vocabulary.items() if type(i) is int]
+    if len(pairs) < len(vocabulary) or sorted(i for i, _ in pairs) != list(every):
         return None, (
-            f"vocab.json does not name the {config.ctc_classes} outputs of the CTC"
-            f" head, each once: {shown}..."
+            f"tokens without names: vocab.json does not name {len(every)} outputs of"
+            f" the CTC head, each once: {json.dumps(dict(vocabulary))[:60]}..."
         )
-    return tuple(tokens[i] for i in range(config.ctc_classes)), ""
+    return tuple(token for _, token in sorted(pairs)), ""

@@ -210,22 +210,30 @@ def _looked_up(places: list[Mapping[str, Any]], name: str) -> Any:
 def _refuse(places: list[Mapping[str, Any]]) -> None:
     """Networks that are named like these encoders and compute something else."""
     kind = _looked_up(places, "model_type")
-    if kind is not None and kind not in _KINDS:
+    if kind is not None and not _is(kind, *_KINDS):
         raise WeightsError(
-            f"config.json is of the model type {str(kind)[:40]!r}; these are read:"
+            f"config.json is of the model type {_show(kind)}; these are read:"
             f" {', '.join(_KINDS)}"
         )
     for name in _ACTIVATIONS:
         value = _looked_up(places, name)
-        if value not in (None, "gelu"):
-            raise WeightsError(
-                f"{name} {str(value)[:40]!r} is not supported: only gelu"
-            )
+        if value is not None and not _is(value, "gelu"):
+            raise WeightsError(f"{name} {_show(value)} is not supported: only gelu")
     layers = _looked_up(places, "layer_type")
-    if layers not in (None, "transformer"):
-        raise WeightsError(f"blocks of the type {str(layers)[:40]!r} are not supported")
+    if layers is not None and not _is(layers, "transformer"):
+        raise WeightsError(f"blocks of the type {_show(layers)} are not supported")
     if _looked_up(places, "adapter_attn_dim") is not None:
         raise WeightsError("adapters inside the blocks (adapter_attn_dim) are not read")
+
+
+def _is(value: Any, *names: str) -> bool:
+    return isinstance(value, str) and value in names
+
+
+def _show(value: Any) -> str:
+    # Not repr of anything: that of nested shared lists is endless.
+    short = value is None or isinstance(value, str | int | float)
+    return repr(value)[:80] if short else f"a {type(value).__name__}"
 
 
 def _of_shapes(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
@@ -270,8 +278,8 @@ def _value(ours: str, theirs: str, value: Any) -> Any:
     """A setting as the field of ours that it stands for."""
     fields = SpeechEncoderConfig.__dataclass_fields__
     if ours == "conv_norm":
-        if value not in _CONV_NORMS:
-            raise WeightsError(f"{theirs} {str(value)[:40]!r} is not known")
+        if not _is(value, *_CONV_NORMS):
+            raise WeightsError(f"{theirs} {_show(value)} is not known")
         return _CONV_NORMS[value]
     kind = bool if ours == "pos_norm" else type(fields[ours].default)
     if kind is tuple:
@@ -280,7 +288,7 @@ def _value(ours: str, theirs: str, value: Any) -> Any:
     elif kind is float and type(value) is int:
         value = float(value)
     if type(value) is not kind:
-        raise WeightsError(f"{theirs} is {str(value)[:40]!r}, expected {kind.__name__}")
+        raise WeightsError(f"{theirs} is {_show(value)}, expected {kind.__name__}")
     if ours == "pos_norm":
         return "batch" if value else "weight"
     if ours == "depth" and value > _LAYERS:
@@ -290,21 +298,21 @@ def _value(ours: str, theirs: str, value: Any) -> Any:
 
 def _convolutions(name: str, value: Any) -> dict[str, Any]:
     """Channels, taps and strides, which fairseq writes as a Python expression."""
-    rows = value
+    rows: Any = value
     if isinstance(value, str):
         try:
             rows = _listed(ast.parse(value[:2000], mode="eval").body)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            rows = None
-    ok = isinstance(rows, list | tuple) and 0 < len(rows) <= _LAYERS
-    if not ok or not all(
+            rows = ()
+    rows = rows if isinstance(rows, list | tuple) else ()
+    if not 0 < len(rows) <= _LAYERS or not all(
         isinstance(row, list | tuple)
         and len(row) == 3
         and all(type(n) is int for n in row)
         for row in rows
     ):
         raise WeightsError(
-            f"{name} is {str(value)[:80]!r}, expected (channels, taps, stride) of each"
+            f"{name} is {_show(value)}, expected (channels, taps, stride) of each"
             " convolution"
         )
     dims, kernels, strides = zip(*rows, strict=True)
