@@ -77,7 +77,7 @@ def warnings(manifest: CallManifest) -> list[str]:
         examples = [f"{name} in {' and '.join(both)}" for name, both in shared.items()]
         found.append(
             f"{len(shared):,} {what} are in several splits"
-            f" ({_listed(examples, 2)}): a"
+            f" ({_listed(examples, 2, '; ')}): a"
             " score then tells how well callers or recordings are recognised, too;"
             " --split=grouped or leave_one_group_out keep each on one side"
         )
@@ -135,6 +135,6 @@ def _class_lines(manifest: CallManifest, splits: Sequence[str]) -> list[str]:
     return found
 
 
-def _listed(names: Sequence[str], most: int = _MANY) -> str:
+def _listed(names: Sequence[str], most: int = _MANY, between: str = ", ") -> str:
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+    return f"{between.join(names[:most])}{more}"
