@@ -14,6 +14,9 @@ from sigjax.evals.paper_figures import half_width
 from sigjax.metrics import classification
 from sigjax.metrics.recall import unweighted_average_recall
 
+# Beside the models' names.
+FUSION = "fusion"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Probed:

@@ -22,7 +22,7 @@ from sigjax.evals.layer_probes import folds as fold_rules
 from sigjax.evals.layer_probes import neighbours, training
 from sigjax.evals.layer_probes.folds import Fold
 from sigjax.evals.layer_probes.protocol import ProbeProtocol
-from sigjax.evals.layer_probes.results import Probed, Sweep
+from sigjax.evals.layer_probes.results import FUSION, Probed, Sweep
 from sigjax.evals.layer_probes.standard import Standard, check_finite, standard
 from sigjax.models.probe import Probe, ProbeConfig
 
@@ -339,6 +339,8 @@ def _check_features(features: Sequence[LayerFeatures], rows: int) -> None:
     names = [(layer.model, layer.layer) for layer in features]
     if len(set(names)) < len(names):
         raise ValueError("two layers of one model have the same name")
+    if FUSION in {layer.model for layer in features}:
+        raise ValueError(f"a model cannot be named {FUSION!r}: results have one")
     for layer in features:
         shape = np.shape(layer.values)
         if len(shape) != 2 or shape[0] != rows:
