@@ -20,6 +20,8 @@ from sigjax.typing import Array, Bool, Float, Int, PRNGKey
 _TOGETHER = 2**21
 # Queries of a head at a time.
 _QUERIES = 512
+# Logit of padding: its weight is 0. Of an infinity, compiled gradients are no numbers.
+_NEVER = -1e30
 
 
 def speech_attention(
@@ -88,9 +90,9 @@ def weighted_values(
     if gate is not None and bias is not None:
         logits = logits + gate[..., None] * bias
     if own is not None:
-        logits = jnp.where(own[:, None, None], logits, -jnp.inf)
+        logits = jnp.where(own[:, None, None], logits, _NEVER)
     if key is None:
-        weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
+        weights = jnp.exp(logits - _top(logits))
         total = weights.sum(axis=-1, keepdims=True)
         mixed = wide_product("bhqn,bhnk->bhqk", weights.astype(v.dtype), v) / total
         return mixed.astype(v.dtype)
@@ -132,8 +134,8 @@ def _by_head(q, k, v, own, gate, bias):
             if gate is not None:
                 logits = logits + gate[tile][:, None] * bias[number % heads, tile]
             if own is not None:
-                logits = jnp.where(own[number // heads], logits, -jnp.inf)
-            weights = jnp.exp(logits - logits.max(axis=-1, keepdims=True))
+                logits = jnp.where(own[number // heads], logits, _NEVER)
+            weights = jnp.exp(logits - _top(logits))
             total = weights.sum(axis=-1, keepdims=True)
             mixed = wide_product("qn,nk->qk", weights.astype(v.dtype), v) / total
             return mixed.astype(v.dtype)
@@ -142,6 +144,11 @@ def _by_head(q, k, v, own, gate, bias):
 
     mixed = jax.lax.map(head, (number, tiled(q), keys, values, gate))
     return mixed.reshape(batch, heads, tiles * rows, width)[:, :, :frames]
+
+
+def _top(logits: Array) -> Array:
+    # A shift that all weights share changes nothing, so it needs no gradient.
+    return jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
 
 
 def position_bias(table: Float[Array, "e h"], frames: int, max_distance: int):
