@@ -1,0 +1,1 @@
+"""What the commands on labelled calls share: extraction of features of every layer."""
