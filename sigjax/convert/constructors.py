@@ -142,7 +142,8 @@ COMMON: Mapping[str, Constructor | None] = {
     },
 }
 
-# How pickles spell `Optional[int]` and the like, which omegaconf keeps beside a value.
+# How pickles spell `Optional[int]`, `int | None` and the like, which omegaconf keeps
+# beside a value. Each makes a record of what it is called with, and calls nothing.
 SETTINGS: Mapping[str, Constructor | None] = {
     **{
         f"{module}.{name}": _record
@@ -150,6 +151,7 @@ SETTINGS: Mapping[str, Constructor | None] = {
         for name in ("getitem", "or_")
     },
     **{f"{module}.type": _record for module in ("builtins", "__builtin__")},
+    **{f"{m}.reduce": _record for m in ("functools", "_functools", "__builtin__")},
     **{f"typing.{name}": _record for name in ("Any", "Union", "Optional")},
     **{f"typing.{name}": _record for name in ("Dict", "List", "Tuple")},
     # Python 2's names, which protocol 2 gives the types of Python 3.

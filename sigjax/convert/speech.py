@@ -259,10 +259,11 @@ def _batch_norm(found: Named, config: SpeechEncoderConfig) -> dict[str, np.ndarr
         value = checked(found.theirs[name], found.arrays[name], (config.width,))
         return value.astype(np.float64)
 
-    scale = array("weight") / np.sqrt(array("running_var") + _BATCH_NORM_EPS)
-    bias = array("bias") - array("running_mean") * scale
-    if not np.isfinite(scale).all():
+    variance = array("running_var")
+    if variance.min() < 0:
         raise WeightsError(f"{_POS}.batch_norm has a negative variance")
+    scale = array("weight") / np.sqrt(variance + _BATCH_NORM_EPS)
+    bias = array("bias") - array("running_mean") * scale
     return {"scale": scale.astype(np.float32), "bias": bias.astype(np.float32)}
 
 
