@@ -147,14 +147,19 @@ def test_mescalina(tmp_path):
 
 
 def test_beans(tmp_path):
-    manifest, report = _scan(beans(tmp_path), "beans")
+    # Another file of the same name is not the one that a table means.
+    write(beans(tmp_path), ["other/0.wav"])
+    manifest, report = _scan(tmp_path, "beans")
     assert [(c.path, c.label, c.split) for c in manifest.calls] == [
         ("wav/0.wav", "a", "train"),
         ("wav/1.wav", "b", "train"),
         ("wav/2.wav", "a", "validation"),
         ("wav/3.wav", "b", "test"),
     ]
-    assert not report.left_out
+    assert report.reasons() == {"not in the tables of the set": ["other/0.wav"]}
+    write_table(tmp_path / "annotations.test.csv", ["path,label", "gone/0.wav,a"])
+    _, report = layouts.scan(tmp_path)
+    assert report.reasons()["several files of this name"] == ["gone/0.wav"]
     write_table(tmp_path / "annotations.valid.csv", ["path,selection", "wav/2.wav,x"])
     with pytest.raises(ManifestError, match="has no column 'label'"):
         layouts.scan(tmp_path)

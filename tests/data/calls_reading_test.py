@@ -178,6 +178,7 @@ SMALL = BucketConfig(budget=6000, first=720, longest=4000, chunk=2000)
 
 def test_batches_hold_the_calls(odd, tmp_path):
     long = RNG.uniform(-0.5, 0.5, 9300).astype(np.float32)
+    long[::100] = 1
     _write(tmp_path / "long.wav", long, subtype="FLOAT")
     for name in ("good", "silent", "nan"):
         (tmp_path / f"{name}.wav").write_bytes((odd / f"{name}.wav").read_bytes())
@@ -199,7 +200,8 @@ def test_batches_hold_the_calls(odd, tmp_path):
             else:
                 parts[row, int(batch.chunk[at])] = batch.wave[at, :samples]
     assert [name for name, _ in left_out] == ["nan.wav"]
-    assert remarks == [("silent.wav", "silent")]
+    # Once for a call, in however many chunks.
+    assert sorted(remarks) == [("long.wav", "clipped"), ("silent.wav", "silent")]
     assert sorted(parts) == [(0, 0), *((1, n) for n in range(5)), (2, 0), (4, 0)]
     # A chunk is normalised as its call is.
     joined = np.concatenate([parts[1, n] for n in range(5)])
