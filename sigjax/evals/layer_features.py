@@ -87,7 +87,7 @@ class ClipFeatures:
         try:
             table = pq.read_table(path / info["calls"])
             features = np.load(path / info["features"], mmap_mode="r")
-        except (OSError, ValueError, pa.ArrowInvalid) as error:
+        except (OSError, EOFError, ValueError, pa.ArrowInvalid) as error:
             raise FeaturesError(f"{path} is damaged: {error}") from error
         if len(features) != len(table):
             raise FeaturesError(
