@@ -73,7 +73,7 @@ def layer_curves(
             _ring(ax, panel, model, own, names)
         if panel.chance is not None:
             ax.axhline(100 * panel.chance, color="#888888", lw=1, ls=":")
-            ax.annotate("chance", (0.99, 100 * panel.chance), _AT_RIGHT, **_SMALL)
+            ax.annotate("chance", (0.99, 100 * panel.chance), **_AT_RIGHT)
         ax.set_xticks(range(len(names)), names)
         ax.set_xlim(-0.5, max(len(names) - 0.5, 0.5))
         ax.set_xlabel("layer")
@@ -99,8 +99,13 @@ def layer_curves(
     save(figure, path)
 
 
-_AT_RIGHT: Any = ("axes fraction", "data")
-_SMALL: Any = {"ha": "right", "va": "bottom", "fontsize": 8, "color": "#666666"}
+_AT_RIGHT: Any = {
+    "xycoords": ("axes fraction", "data"),
+    "ha": "right",
+    "va": "bottom",
+    "fontsize": 8,
+    "color": "#666666",
+}
 
 
 def _draw_curve(ax, own, names, model: str, colour: str, marker: str) -> None:

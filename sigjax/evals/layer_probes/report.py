@@ -89,7 +89,10 @@ def summary(
         },
         "classes": list(found.classes),
         "folds": [fold.name for fold in found.folds],
-        "protocol": dataclasses.asdict(found.protocol),
+        "protocol": {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(found.protocol).items()
+        },
     }
 
 

@@ -121,13 +121,18 @@ def initial_params(
     network: ProbeConfig, width: int, seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Weights that each seed begins with, float32 `[s, ...]` each."""
+    return _initial(np.array(seeds, np.uint32), network=network, width=width)
+
+
+@functools.partial(jax.jit, static_argnames=("network", "width"))
+def _initial(seeds, *, network: ProbeConfig, width: int):
     shape = (1, network.layers, width) if network.layers else (1, width)
 
-    def one(key):
+    def one(seed):
+        key = jax.random.key(seed)
         return Probe(network).init(key, jnp.zeros(shape))["params"]
 
-    keys = jnp.stack([jax.random.key(seed) for seed in seeds])
-    return jax.jit(jax.vmap(one))(keys)
+    return jax.vmap(one)(seeds)
 
 
 def batch_order(
