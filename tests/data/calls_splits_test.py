@@ -6,7 +6,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from sigjax.data.calls import splits
+from sigjax.data.calls import random_split, splits
 from sigjax.data.calls.manifest import Call
 from sigjax.data.clips import ManifestError
 
@@ -33,15 +33,15 @@ TORCH = {
 
 @pytest.mark.parametrize(("n", "expected"), TORCH.items())
 def test_permutations_are_those_of_torch(n, expected):
-    order = splits.torch_permutation(n, 42).astype("<i8")
+    order = random_split.torch_permutation(n, 42).astype("<i8")
     assert hashlib.blake2b(order.tobytes(), digest_size=8).hexdigest() == expected
 
 
 def test_permutations_of_small_sizes():
-    assert splits.torch_permutation(0, 1).tolist() == []
-    assert splits.torch_permutation(1, 1).tolist() == [0]
+    assert random_split.torch_permutation(0, 1).tolist() == []
+    assert random_split.torch_permutation(1, 1).tolist() == [0]
     with pytest.raises(ValueError, match="-1 is not in"):
-        splits.torch_permutation(-1, 1)
+        random_split.torch_permutation(-1, 1)
 
 
 @pytest.mark.parametrize(
@@ -53,13 +53,13 @@ def test_permutations_of_small_sizes():
 )
 def test_the_papers_split_is_torchs_random_split(seed, parts):
     # torch.utils.data.random_split(range(10), [7, 2, 1], generator of this seed)
-    found = splits.paper(10, seed=seed)
+    found = random_split.paper(10, seed=seed)
     for name, rows in zip(splits.SPLITS, parts, strict=True):
         assert [n for n, own in enumerate(found) if own == name] == sorted(rows)
 
 
 def test_the_papers_split_of_marmosets_has_the_published_sizes():
-    counts = collections.Counter(splits.paper(72921))
+    counts = collections.Counter(random_split.paper(72921))
     assert counts == {"train": 51044, "validation": 14584, "test": 7293}
 
 
@@ -178,6 +178,6 @@ def test_divide_knows_all_methods_and_no_others():
     for method in splits.METHODS:
         found = splits.divide(calls, method)
         assert len(found) == 60 and len(set(found)) >= 3
-    assert splits.divide(calls, "paper") == splits.paper(60, seed=42)
+    assert splits.divide(calls, "paper") == random_split.paper(60, seed=42)
     with pytest.raises(ValueError, match="'random' is none of paper"):
         splits.divide(calls, "random")  # pyright: ignore

@@ -9,7 +9,8 @@ from absl import flags
 
 from launch import build_calls
 from sigjax.data.calls.manifest import read_calls
-from sigjax.data.calls.splits import divisions, paper
+from sigjax.data.calls.random_split import paper
+from sigjax.data.calls.splits import divisions
 from sigjax.data.clips import ManifestError
 from tests.data.machine_sound.tiny_sounds import write, write_table
 
