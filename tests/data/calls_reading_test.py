@@ -11,6 +11,7 @@ from sigjax.data.calls.buckets import BucketConfig, plan
 from sigjax.data.calls.manifest import Call
 from sigjax.data.calls.reading import (
     ReadingConfig,
+    Short,
     normalised,
     read_call,
     stretch_samples,
@@ -66,7 +67,8 @@ def test_short_calls_are_repeated(tmp_path, samples):
     wave = RNG.uniform(-0.5, 0.5, samples).astype(np.float32)
     _write(tmp_path / "a.wav", wave, subtype="FLOAT")
     calls = [_call("a.wav")]
-    for short, least in (("pad", 720), ("tile5000", 5000)):
+    least_of: dict[Short, int] = {"pad": 720, "tile5000": 5000}
+    for short, least in least_of.items():
         config = ReadingConfig(normalise="none", short=short)
         found = survey(tmp_path, calls, config)
         assert found.samples[0] == max(samples, least)
