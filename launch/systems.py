@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from launch.audio_events.system import EventRecognition
     from launch.sounds.autoencoder import SoundAutoencoder
     from launch.sounds.sections import SoundSections
+    from launch.speech.pretraining import SpeechPretraining
     from launch.wrist.har_probe import HarProbe
     from launch.wrist.har_wrist import HarWrist
     from launch.wrist.wrist_mae import WristMae
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         | SoundSections
         | SoundAutoencoder
         | EventRecognition
+        | SpeechPretraining
     )
 
 
@@ -56,6 +58,9 @@ SYSTEMS: Mapping[str, Entry] = {
     ),
     "audio_events": Entry(
         "launch.audio_events.system", "EventRecognition", "launch.finetune"
+    ),
+    "speech_encoder": Entry(
+        "launch.speech.pretraining", "SpeechPretraining", "launch.pretrain"
     ),
 }
 

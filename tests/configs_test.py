@@ -34,10 +34,14 @@ VARIANTS = {
         *("", "kinetics_sounds", "vggsound", "epic_kitchens+ast", "audioset+ast"),
         *("esc50", "esc10", "scratch", "compact", "demo", "smoke"),
     ),
+    "speech_encoder": ("", "nano", "demo", "smoke"),
 }
 # Blocks of a deformable transformer take seconds to trace: what all points of its
 # config have in common is traced once, the rest of them is built.
-TRACED = {"audio_events": ("", "epic_kitchens+ast", "audioset+ast")}
+TRACED = {
+    "audio_events": ("", "epic_kitchens+ast", "audioset+ast"),
+    "speech_encoder": ("smoke",),
+}
 
 
 def module(path):
