@@ -171,7 +171,7 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
     )
     reasons: dict[str, list[str]] = {}
     for item in found["left_out"]:
-        reasons.setdefault(item["reason"], []).append(item["path"])
+        reasons.setdefault(item["reason"], []).append(item["id"])
     for reason, names in sorted(reasons.items()):
         yield f"{len(names):>8,} left out: {reason}; {names[0]}"
     for what, told in found["remarks"].items():

@@ -1,8 +1,9 @@
 """A speech encoder on the devices of a process: moments of every layer of a batch."""
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -84,35 +85,26 @@ class Encoder:
         Args:
           wave: Float32 `[b, s]`; `b` is a multiple of the devices.
           samples: Int32 `[b]`.
-
-        Raises:
-          FeaturesError: A batch is too large for the devices' memory.
         """
-        with _memory_told(wave.shape):
-            return self._moments(wave, samples)
-
-    def to_host(self, moments: Moments) -> Moments:
-        """The same in this machine's memory; waits for the devices."""
-        with _memory_told(moments.count.shape):
-            return jax.device_get(moments)
+        return self._moments(wave, samples)
 
 
-class _memory_told:
-    """Says what to do where the devices' memory does not suffice."""
+@contextlib.contextmanager
+def memory_told() -> Iterator[None]:
+    """Says what to do where the devices' memory does not suffice.
 
-    def __init__(self, shape: Sequence[int]):
-        self._shape = shape
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        lost = isinstance(error, jax.errors.JaxRuntimeError)
-        if lost and "RESOURCE_EXHAUSTED" in str(error):
+    Raises:
+      FeaturesError: It does not.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" in str(error):
             raise FeaturesError(
-                f"a batch of {' x '.join(map(str, self._shape))} does not fit into the"
-                " devices' memory: choose fewer --batch_samples"
+                "a batch does not fit into the devices' memory: choose fewer"
+                " --batch_samples"
             ) from error
+        raise
 
 
 def _on_devices(

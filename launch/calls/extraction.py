@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from etils import epath
 
-from launch.calls.encoder import Encoder
+from launch.calls.encoder import Encoder, memory_told
 from launch.calls.part_writer import Clip, PartWriter
 from sigjax.data.calls.batches import CallBatch, CallBatches
 from sigjax.data.calls.buckets import (
@@ -113,7 +113,7 @@ class Extraction:
         self,
         encoder: Encoder,
         manifest: CallManifest,
-        folder: str,
+        folder: epath.PathLike,
         settings: Settings,
         *,
         processes: int = 1,
@@ -209,9 +209,10 @@ class Extraction:
         number = {self.manifest.calls[row].id: row for row in own.tolist()}
         started, read_s = time.perf_counter(), 0.0
         try:
-            for batch, moments, waited_s in self._run(plans):
-                read_s += waited_s
-                writer.take(batch, moments, number)
+            with memory_told():
+                for batch, moments, waited_s in self._run(plans):
+                    read_s += waited_s
+                    writer.take(batch, moments, number)
             writer.lose()
         finally:
             # What was computed before an error is worth keeping.
@@ -253,8 +254,7 @@ class Extraction:
             if not running:
                 return
             if batch is None or len(running) > ahead:
-                batch, moments, waited_s = running.popleft()
-                yield batch, self._encoder.to_host(moments), waited_s
+                yield running.popleft()
 
     def publish(self, run: Mapping[str, Any]) -> dict[str, Any]:
         """Puts together what all processes computed; one process does it.
@@ -287,7 +287,7 @@ class Extraction:
             "classes": list(self.manifest.classes),
             "functionals": ["mean", "standard deviation"],
             "seconds": float(self.survey.seconds[rows].sum()),
-            "left_out": [item._asdict() for item in left_out],
+            "left_out": [{"id": item.path, "reason": item.reason} for item in left_out],
             "remarks": self._remarks(rows),
             **run,
         }
