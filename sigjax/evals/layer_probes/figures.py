@@ -153,7 +153,7 @@ def confusion_panels(
       title: Over the figure.
       note: Under the title.
     """
-    figure, axes = _panels(len(panels), width=5.4, height=5.2)
+    figure, axes = _panels(len(panels), width=5.4, height=6.2)
     image = None
     for place, ((name, matrix, classes), ax) in enumerate(
         zip(panels, axes, strict=True)
@@ -217,7 +217,7 @@ def durations(
             raise ValueError(f"{name}: durations must be some, and above 0 s")
     if not data:
         raise ValueError("there are no durations to draw")
-    figure = matplotlib.figure.Figure(figsize=(7.2, 4.4), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(7.2, 4.8), layout="constrained")
     ax = figure.add_subplot()
     every = np.concatenate([np.log10(x) for x in data.values()])
     low, high = every.min(), every.max()
@@ -235,7 +235,7 @@ def durations(
     ax.xaxis.set_major_formatter(matplotlib.ticker.FuncFormatter(lambda x, _: _time(x)))
     ax.set_xlabel("length of a call; dashed: median")
     ax.set_ylabel("% of calls")
-    ax.legend(frameon=False, fontsize=9)
+    figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     _tidy(ax)
     head(figure, title, note, 80)
     save(figure, path)
@@ -244,7 +244,7 @@ def durations(
 def _time(seconds: float) -> str:
     if seconds < 0.9995:
         return f"{1000 * seconds:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 59.95 else f"{seconds / 60:.3g} min"
+    return f"{seconds:.3g} s" if seconds < 599.5 else f"{seconds / 60:.3g} min"
 
 
 def pipeline(
