@@ -82,9 +82,10 @@ def read_speech(path: epath.PathLike) -> SpeechWeights:
       FileNotFoundError: If there is no such file.
     """
     state, within = read_with_settings(weights_file(path))
+    fairseq = named(state).layout == "fairseq"
     return convert_speech(
         state,
-        settings=within or settings_beside(path),
+        settings=within if fairseq else settings_beside(path),
         extractor=beside(path, "preprocessor_config.json"),
         vocabulary=_vocabulary(path),
     )

@@ -180,12 +180,13 @@ class SpeechEncoderModel:
           BundleError: A clip is too short and `short` is `"error"`.
         """
         clips = self._clips(waves, rate_hz, normalise, short)
-        plans = plan([len(clip) for clip in clips], buckets or BucketConfig())
+        shapes = buckets or BucketConfig()
+        plans = plan([len(clip) for clip in clips], shapes)
         layers = self.config.depth + 1 + proj
         found = np.zeros((len(clips), layers, 2 * self.config.width), np.float32)
         merger = ChunkMerger(ddof)
         for batch in plans:
-            moments = self.moments(*_filled(batch, clips), proj=proj)
+            moments = self.moments(*_filled(batch, clips, shapes), proj=proj)
             done = merger.add(batch.row, batch.chunk, batch.chunks, moments)
             for number, features in done:
                 found[number] = features
@@ -208,9 +209,7 @@ class SpeechEncoderModel:
           short: Likewise.
         """
         (clip,) = self._clips([wave], rate_hz, normalise, short)
-        # Few lengths, each of which compiles once; padding changes nothing.
-        widths = (*BucketConfig().widths, -(-len(clip) // 16000) * 16000)
-        width = next(width for width in widths if width >= len(clip))
+        width = _width(len(clip), BucketConfig())
         padded = np.pad(clip, (0, width - len(clip)))[None]
         found = self.apply(padded, np.array([len(clip)], np.int32))
         count = int(found.frames[0])
@@ -306,11 +305,18 @@ def _clip(
     return fitted(wave, 0, reading.min_samples, "tile")
 
 
+def _width(samples: int, shapes: BucketConfig) -> int:
+    """One of few widths, each compiled once for all calls; padding changes nothing."""
+    widths = (*shapes.widths, -(-samples // 16000) * 16000)
+    return next(width for width in widths if width >= samples)
+
+
 def _filled(
-    batch: BatchPlan, clips: Sequence[np.ndarray]
+    batch: BatchPlan, clips: Sequence[np.ndarray], shapes: BucketConfig
 ) -> tuple[np.ndarray, np.ndarray]:
     """Waves `[b, s]` of a planned batch, and how many samples of each are real."""
-    wave = np.zeros((len(batch.row), batch.width), np.float32)
+    width = _width(batch.width, shapes)
+    wave = np.zeros((len(batch.row), width), np.float32)
     for at, (row, start, count) in enumerate(
         zip(batch.row, batch.start, batch.samples, strict=True)
     ):

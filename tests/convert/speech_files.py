@@ -61,14 +61,18 @@ def state_of(kind="hubert", *, large=False, ctc=0, batch_norm=False, old=True):
             shapes[f"{block}.attention.gru_rel_pos_const"] = (1, 2, 1, 1)
     if kind == "wavlm":
         shapes["encoder.layers.0.attention.rel_attn_embed.weight"] = (8, 2)
-    state = {
-        name: rng.uniform(0.1, 1, shape).astype("f4") for name, shape in shapes.items()
-    }
+    state = {name: _drawn(rng, shape) for name, shape in shapes.items()}
     if ctc:
         state = {f"{kind}.{name}": value for name, value in state.items()}
         state["lm_head.weight"] = rng.normal(size=(ctc, d)).astype("f4")
         state["lm_head.bias"] = rng.normal(size=ctc).astype("f4")
     return state
+
+
+def _drawn(rng, shape):
+    # Vectors are positive: some are variances and scales.
+    drawn = rng.uniform(0.1, 1, shape) if len(shape) == 1 else rng.normal(size=shape)
+    return drawn.astype("f4")
 
 
 def _positions(shapes, both, batch_norm, old):
