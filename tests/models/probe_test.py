@@ -19,7 +19,7 @@ def test_the_papers_probe_has_its_sizes():
 
 def test_a_linear_probe_is_one_product():
     module = Probe(ProbeConfig(classes=3, hidden=()))
-    x = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 5)), jnp.float32)
     variables = module.init(jax.random.key(0), x)
     layer = variables["params"]["classes"]
     expected = x @ np.asarray(layer["kernel"]) + np.asarray(layer["bias"])
@@ -29,7 +29,7 @@ def test_a_linear_probe_is_one_product():
 def test_layers_are_weighed_by_a_softmax():
     module = Probe(ProbeConfig(classes=3, hidden=(), layers=2))
     alone = Probe(ProbeConfig(classes=3, hidden=()))
-    x = np.random.default_rng(0).normal(size=(4, 2, 5)).astype(np.float32)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(4, 2, 5)), jnp.float32)
     params = dict(module.init(jax.random.key(0), x)["params"])
     params["layers"] = jnp.log(jnp.array([3.0, 1.0]))
     mixed = 0.75 * x[:, 0] + 0.25 * x[:, 1]

@@ -21,8 +21,8 @@ CLIPS, LAYERS, WIDTH, CLASSES = 90, 2, 12, 3
 PROTOCOL = protocol(
     "paper",
     hidden=(8, 6, 4),
-    epochs=16,
-    patience=4,
+    epochs=24,
+    patience=7,
     plateau_patience=1,
     learning_rate=3e-3,
     seeds=(3, 7),
