@@ -100,7 +100,7 @@ def export_run(
     system, saved = load_run(workdir)
     if not isinstance(system, WristMae):
         raise ConfigError(
-            f"{workdir} is a run of launch.finetune, which leaves its bundle in"
+            f"{workdir} is a run that leaves its bundle by itself, in"
             f" {workdir / 'bundle'}"
         )
     step, params = latest_params(workdir, step)

@@ -59,6 +59,7 @@ from sigjax.config import ConfigError
 from sigjax.data.wearable import calibration, names
 from sigjax.inference.audio_events import AudioEventsModel
 from sigjax.inference.base import BundleError
+from sigjax.inference.speech_encoder import SpeechEncoderModel
 from sigjax.train.checkpoint import CheckpointError
 from sigjax.train.writer import WorkdirError
 
@@ -145,6 +146,11 @@ def _run(inputs: Sequence[str]) -> dict[str, Any]:
     kind = export.MODELS[export.read_info(given.bundle)["model"]]
     if kind is AudioEventsModel:
         return _run_events(inputs, where)
+    if kind is SpeechEncoderModel:
+        raise ValueError(
+            f"{given.bundle} is a speech encoder, which recognises nothing by itself:"
+            " launch.extract gives its features"
+        )
     _refuse(event_settings.OWN_FLAGS, "for audio events, and the bundle is of none")
     if kind is not export.SoundDetector:
         only = "for a bundle of machine sounds, and this is none"

@@ -84,7 +84,8 @@ def test_features_of_a_clip_depend_on_it_alone(model):
     waves = clips(1500, 900, 1201, 730)
     together = model.embed(waves, buckets=BUCKETS)
     assert together.shape == (4, 3, 16)
-    assert together[:, :, 8:].max(axis=-1).min() > 0.01
+    # Frames differ by a hundred times what features may.
+    assert together[:, :, 8:].max(axis=-1).min() > 1e-3
     assert np.abs(together[0] - together[1]).max() > 0.01
     for number, wave in enumerate(waves):
         alone = model.embed(wave, buckets=BUCKETS)
@@ -154,7 +155,8 @@ def test_levels_rates_and_counts(model):
     for louder in (2 * wave, -0.01 * wave * -1):
         got = embed(louder, normalise="peak")
         np.testing.assert_allclose(got, expected, atol=1e-5)
-    assert np.abs(embed(wave, normalise="none") - expected).max() > 1e-3
+    # The group norm of the first layer sees levels only where its epsilon does.
+    assert np.abs(embed(1e-3 * wave, normalise="none") - expected).max() > 1e-2
     counts = np.round(wave * 32768).astype(np.int16)
     np.testing.assert_array_equal(
         embed(counts), embed(counts.astype("f4") / np.float32(32768))

@@ -55,7 +55,10 @@ def test_a_stopped_run_goes_on_exactly(run, tmp_path):
 def test_clusters_of_other_settings_are_refused(run):
     config = smoke_config()
     config.task.clusters = 6
-    with pytest.raises(ConfigError, match="fitted with other settings"):
+    with (
+        pytest.warns(UserWarning, match="task.clusters 5 -> 6"),
+        pytest.raises(ConfigError, match="fitted with other settings"),
+    ):
         pretrain.pretrain(config, run)
 
 

@@ -93,7 +93,7 @@ def test_gradients_reach_the_masks_vector_and_the_codes():
 def test_figures_of_a_split_count_frames_and_name_their_bars():
     sums = jax.jit(TASK.evaluate)(variables(), batch(), jax.random.key(4))
     assert sums["kinds"].shape == (2, 3)
-    means = {name: np.asarray(v).mean(axis=0) for name, v in sums.items()}
+    means = {name: np.asarray(v.mean(axis=0)) for name, v in sums.items()}
     found = TASK.summarise(means)
     hidden = float(sums["kinds"].sum())
     assert found["loss"] == pytest.approx(float(sums["loss"].sum()) / hidden, rel=1e-5)
