@@ -89,13 +89,10 @@ def load_encoder(config: EncoderConfig) -> Pretrained | None:
 
 def _from_bundle(path: epath.Path) -> Pretrained:
     model = export.load(path)
-    others = {
-        export.SoundDetector: "a detector of machine sounds",
-        export.AudioEventsModel: "a network of audio events",
-        export.SpeechEncoderModel: "an encoder of speech",
-    }
-    if isinstance(model, tuple(others)):
-        raise ConfigError(f"encoder.weights={path} is {others[type(model)]}")
+    if isinstance(model, export.SoundDetector):
+        raise ConfigError(f"encoder.weights={path} is a detector of machine sounds")
+    if isinstance(model, export.AudioEventsModel | export.SpeechEncoderModel):
+        raise ConfigError(f"encoder.weights={path} is a network of sound")
     info = model.info
     params = jax.tree.map(np.asarray, model.params)
     state: Mapping[str, Any] = {}
