@@ -109,6 +109,7 @@ def test_features_are_those_of_each_call_alone(encoder, calls, tmp_path):
     assert np.ptp(found.features, axis=0).min() > 1e-3
 
 
+@pytest.mark.survival
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(encoder, calls, tmp_path):
     whole, _ = _run(encoder, calls, tmp_path / "whole")
     plans, _ = whole.plans(0)
@@ -168,6 +169,7 @@ def test_a_changed_manifest_computes_what_is_new(encoder, calls, tmp_path):
     assert work.waiting == 0 and work.done[0].shapes == 0
 
 
+@pytest.mark.survival
 def test_two_processes_share_the_calls(encoder, calls, tmp_path):
     _run(encoder, calls, tmp_path / "one")
     work, _ = _run(encoder, calls, tmp_path / "two", processes=2)

@@ -19,6 +19,10 @@ def smoke_config():
     return config
 
 
+# Two whole trainings of an encoder, one of them stopped.
+pytestmark = pytest.mark.survival
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     workdir = tmp_path_factory.mktemp("speech")
