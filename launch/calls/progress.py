@@ -1,4 +1,4 @@
-"""A progress bar over seconds of sound: calls, calls per second, times real time."""
+"""Progress bars: over seconds of sound, with calls and speed, and over layers."""
 
 import sys
 from types import TracebackType
@@ -45,4 +45,42 @@ class SoundBar:
         """Leaves the last state on the screen."""
         if not self._hidden:
             self._bar.refresh()
+        self._bar.close()
+
+
+class LayerBar:
+    """Shows layers done of all; a context manager, called from any thread."""
+
+    def __init__(self, name: str, layers: int, *, shown: bool = True):
+        """Takes what is done, such as a kind of probe, and of how many layers."""
+        self._name, self._layers, self._hidden = name, layers, not shown
+        self._before = 0
+
+    def __enter__(self) -> "LayerBar":
+        """Shows the bar."""
+        self._bar = tqdm.tqdm(
+            total=self._layers,
+            desc=self._name,
+            unit="layer",
+            mininterval=0.5 if sys.stderr.isatty() else 30.0,
+            disable=self._hidden,
+        )
+        return self
+
+    def __call__(self, layers: int) -> None:
+        """Takes how many layers are done since the last `add`."""
+        self._bar.update(self._before + layers - self._bar.n)
+
+    def add(self, layers: int) -> None:
+        """Counts layers that are done, whether they were shown one by one or not."""
+        self(layers)
+        self._before += layers
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leaves the last state on the screen."""
         self._bar.close()

@@ -6,9 +6,10 @@ from typing import Any
 
 from etils import epath
 
-from launch import finetune, pretrain, probe, runtime
+from launch import finetune, pretrain, runtime
 from launch.reproduction.cells import Cell
 from launch.reproduction.working import in_cell
+from launch.wrist.probing import run_probe
 
 
 class Work:
@@ -38,7 +39,7 @@ class Work:
                 pretrain.pretrain(config, run)
                 result = _pretrained(run)
             elif config.system == "har_probe":
-                result = _finetuned(probe.run_probe(config, run, False), run)
+                result = _finetuned(run_probe(config, run, False), run)
             else:
                 result = _finetuned(finetune.finetune(config, run), run)
         return {**result, **runtime.provenance()}

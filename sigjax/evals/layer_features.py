@@ -22,6 +22,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from sigjax.data.calls.manifest import Call
+
 FORMAT = 1
 _INFO = "features.json"
 _PARTS, _JOB = "parts", "job.json"
@@ -47,6 +49,7 @@ class ClipFeatures:
       layers: Names of the layers, `"0"` to `"L"`, perhaps after `"proj"`.
       classes: Names of the manifest's classes, in the order of their numbers.
       info: The whole of `features.json`.
+      calls: What the manifest told of each row.
     """
 
     ids: np.ndarray
@@ -57,10 +60,17 @@ class ClipFeatures:
     layers: tuple[str, ...]
     classes: tuple[str, ...]
     info: Mapping[str, Any]
+    calls: tuple[Call, ...] = ()
 
     def __len__(self) -> int:
         """Clips."""
         return len(self.ids)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells features apart: by what made them, of which clips, and their labels."""
+        made = ("settings", "features", "calls", "layers")
+        return digest_of([self.info[name] for name in made])
 
     @property
     def label(self) -> np.ndarray:
@@ -107,6 +117,7 @@ class ClipFeatures:
             layers=tuple(info["layers"]),
             classes=tuple(info["classes"]),
             info=info,
+            calls=tuple(map(_call, table.to_pylist())),
         )
 
 
@@ -187,7 +198,7 @@ class FeatureFolder:
                 self.path / _INFO, {"format": FORMAT, "settings": self._settings}
             )
         elif info["settings"] != self._settings:
-            changed = _differences(info["settings"], self._settings)
+            changed = differences(info["settings"], self._settings)
             raise FeaturesError(
                 f"{self.path} holds features that were made otherwise:"
                 f" {'; '.join(changed)}. Choose another folder, or delete it"
@@ -342,6 +353,18 @@ def digest_of(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def _call(row: Mapping[str, Any]) -> Call:
+    return Call(
+        id=row["id"],
+        path=row.get("path") or row["id"],
+        label=row["label"],
+        split=row["split"],
+        group=row["group"],
+        start_s=row.get("start") or 0.0,
+        end_s=row.get("end"),
+    )
+
+
 def _read_info(path: pathlib.Path) -> dict[str, Any] | None:
     file = path / _INFO
     if not file.exists():
@@ -361,11 +384,12 @@ def _replace_json(path: pathlib.Path, value: Any) -> None:
     partial.replace(path)
 
 
-def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+def differences(before: Any, now: Any, name: str = "") -> list[str]:
+    """What settings were and are, a text for each that changed."""
     if isinstance(before, dict) and isinstance(now, dict):
         return [
             text
             for key in sorted(before.keys() | now.keys())
-            for text in _differences(before.get(key), now.get(key), f"{name}.{key}")
+            for text in differences(before.get(key), now.get(key), f"{name}.{key}")
         ]
     return [] if before == now else [f"{name.lstrip('.')} {before!r}, now {now!r}"]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from configs import har_probe, mae_wrist
-from launch import pretrain, probe
+from launch import pretrain
+from launch.wrist import probing as probe
 from sigjax.config import ConfigError
 from sigjax.evals.classification import read_predictions, score
 

@@ -135,6 +135,49 @@ def _ring(ax, panel: Curves, model: str, own, names) -> None:
                 ax.plot(*at, "o", ms=11, mfc="none", mec="#222222", mew=1.1)
 
 
+def layer_weights(
+    path: epath.PathLike,
+    layers: Sequence[Mapping[str, Any]],
+    *,
+    title: str,
+    note: str = "",
+) -> None:
+    """Draws how much each layer counts in a learned weighting, a line for each model.
+
+    Args:
+      path: PNG to write.
+      layers: What `report.summary` has under `"layers"`; those without `weights` are
+        left out.
+      title: Over the figure.
+      note: Under the title.
+    """
+    figure, (ax,) = _panels(1, width=6.4, height=4.2)
+    drawn = [x for x in layers if "weights" in x]
+    names = list(dict.fromkeys(name for x in drawn for name in x["weights"]))
+    for number, told in enumerate(drawn):
+        own = told["weights"]
+        share = [100 * own[name] if name in own else math.nan for name in names]
+        colour, marker = _STYLES[number % len(_STYLES)]
+        ax.plot(share, color=colour, marker=marker, ms=4.5, lw=1.4, label=told["model"])
+        ax.axhline(100 / len(own), color="#888888", lw=1, ls=":")
+    ax.set_xticks(range(len(names)), names)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("layer")
+    ax.set_ylabel("weight (%), mean of folds and seeds")
+    ax.grid(axis="y", color="#dddddd", lw=0.7)
+    _tidy(ax)
+    figure.legend(
+        loc="outside lower center",
+        ncols=min(len(drawn), 4) or 1,
+        frameon=False,
+        fontsize=9,
+        title="dotted: all layers alike",
+        title_fontsize=8,
+    )
+    head(figure, title, note, 76)
+    save(figure, path)
+
+
 def confusion_panels(
     path: epath.PathLike,
     panels: Sequence[tuple[str, np.ndarray, Sequence[str]]],

@@ -6,7 +6,10 @@ Pre-Trained on Human Speech and Animal Vocalizations for Bioacoustics Processing
 choice, on test, stands beside it as `oracle`.
 """
 
+import collections
+import csv
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -40,45 +43,52 @@ _MODEL_HEADER = (
     "uar",
     "low",
     "high",
+    "pooled_uar",
     "oracle_layer",
     "oracle_uar",
     "paper_uar",
 )
 
+# Models of which every two are fused, too.
+_PAIRED = (3, 4)
+
 
 def summary(
-    found: Sweep, *, paper: Mapping[str, float] | None = None
+    found: Sweep, *, paper: Mapping[str, float] | None = None, fuse: bool = True
 ) -> dict[str, Any]:
     """All figures of a sweep, JSON-able, None where one is undefined.
 
     Args:
       found: The sweep.
       paper: By model (`"fusion"` too) the paper's UAR in [0, 1], to stand beside ours.
+      fuse: Whether several models are fused.
 
     Returns:
       `layers`: for each probed layer `model`, `layer`, `validation` and `test` (each as
       `results.score` has it), `best_epoch` (mean, from 1), `constant`, `diverged`, and
       `weights` by layer or `neighbours` by fold where there are such.
       `models`: for each model `model`, `layer` (the chosen one; several with folds that
-      chose differently, in the folds' order), `test`, `oracle_layer`, `oracle`,
-      `paper`; with several models at last `"fusion"` of them.
+      chose differently, in the folds' order), `test`, `pooled` (of all folds' test
+      clips together; None of one fold), `oracle_layer`, `oracle`, `paper`; with several
+      models at last `"fusion"` of them.
+      `pairs`: with three or four models, of every two fused: `models` and `test`.
       `per_class`: for each model and the fusion, by class `recall` (mean over seeds
       and folds that have the class) and `support` (test clips of all folds).
       `absent`: classes that a split lacks, by fold; `clips` by fold and split.
       `classes`, `folds`, `protocol`.
     """
     paper = paper or {}
-    reported = _reported(found)
+    of = reported(found, fuse=fuse)
     models = [_model(found, name, paper) for name in found.models]
-    if FUSION in reported:
-        test = score(found.test_uar(reported[FUSION]))
+    if FUSION in of:
         none = {"layer": "", "oracle_layer": "", "oracle": None}
-        told = paper.get(FUSION)
-        models.append({"model": FUSION, **none, "test": test, "paper": told})
+        told = _scores(found, of[FUSION]) | {"paper": paper.get(FUSION)}
+        models.append({"model": FUSION, **none, **told})
     return {
         "layers": [_layer(found, probed) for probed in found.probed],
         "models": models,
-        "per_class": {k: per_class(found, p) for k, p in reported.items()},
+        "pairs": _pairs(found) if fuse else [],
+        "per_class": {k: per_class(found, p) for k, p in of.items()},
         "absent": {
             fold: {split: list(names) for split, names in splits.items()}
             for fold, splits in found.absent().items()
@@ -115,16 +125,29 @@ def per_class(
     }
 
 
-def confusions(found: Sweep) -> dict[str, np.ndarray]:
+def confusions(found: Sweep, *, fuse: bool = True) -> dict[str, np.ndarray]:
     """By model, and of the fusion: counts `[v, v]` of all folds and seeds."""
     return {
         name: found.confusion(probability).sum(axis=(0, 1))
-        for name, probability in _reported(found).items()
+        for name, probability in reported(found, fuse=fuse).items()
     }
 
 
+def read_confusions(folder: epath.PathLike) -> dict[str, np.ndarray]:
+    """What `confusions` found, from the tables that `write` wrote."""
+    counts = collections.defaultdict(list)
+    with (epath.Path(folder) / "confusion.csv").open() as file:
+        for model, _, *row in itertools.islice(csv.reader(file), 1, None):
+            counts[model].append([int(n) for n in row])
+    return {model: np.array(rows) for model, rows in counts.items()}
+
+
 def write(
-    folder: epath.PathLike, found: Sweep, *, paper: Mapping[str, float] | None = None
+    folder: epath.PathLike,
+    found: Sweep,
+    *,
+    paper: Mapping[str, float] | None = None,
+    fuse: bool = True,
 ) -> dict[str, Any]:
     """Writes a sweep's tables; `metrics.json` comes last, so with it the rest is whole.
 
@@ -134,13 +157,14 @@ def write(
         folds and seeds; for each model and the fusion a row for each true class).
       found: The sweep.
       paper: See `summary`.
+      fuse: Likewise.
 
     Returns:
       What `summary` does.
     """
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    told = summary(found, paper=paper)
+    told = summary(found, paper=paper, fuse=fuse)
     rows = [_layer_row(layer) for layer in told["layers"]]
     write_csv(folder / "layers.csv", _LAYER_HEADER, rows)
     rows = [_model_row(model) for model in told["models"]]
@@ -154,7 +178,7 @@ def write(
     write_csv(folder / "per_class.csv", header, rows)
     rows = [
         [model, truth, *counts]
-        for model, matrix in confusions(found).items()
+        for model, matrix in confusions(found, fuse=fuse).items()
         for truth, counts in zip(found.classes, matrix.tolist(), strict=True)
     ]
     header = ("model", "truth \\ predicted", *found.classes)
@@ -164,33 +188,94 @@ def write(
     return told
 
 
-def table(told: Mapping[str, Any]) -> str:
+def table(*told: Mapping[str, Any]) -> str:
     """The chosen layers as Markdown: UAR in per cent with its interval over seeds.
 
+    Of several folds UAR is the mean over them, beside its standard deviation over them
+    and the UAR of all their test clips together.
+
     Args:
-      told: What `summary` returned.
+      *told: What `summary` returned, for each kind of probe.
     """
-    with_paper = any(model["paper"] is not None for model in told["models"])
-    header = ["model", "layer (validation)", "UAR %", "oracle layer (test)", "oracle %"]
-    header += ["paper %"] if with_paper else []
-    lines = [header, ["---"] * len(header)]
-    for model in told["models"]:
-        oracle = model["oracle"]
-        line = [model["model"], model["layer"], _percent(model["test"])]
-        line += [model["oracle_layer"], _percent(oracle) if oracle else ""]
-        if with_paper:
-            paper = model["paper"]
-            line.append("" if paper is None else f"{100 * paper:.2f}")
-        lines.append(line)
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    shown = {
+        "probe": len(told) > 1,
+        "folds": any(len(one["folds"]) > 1 for one in told),
+        "paper": any(m["paper"] is not None for one in told for m in one["models"]),
+    }
+    header = ["probe"] if shown["probe"] else []
+    header += ["model", "layer (validation)", "UAR %"]
+    header += ["sd of folds", "pooled %"] if shown["folds"] else []
+    header += ["oracle layer (test)", "oracle %"]
+    header += ["paper %"] if shown["paper"] else []
+    lines = [
+        _line(one["protocol"]["kind"], model, shown)
+        for one in told
+        for model in (*one["models"], *map(_as_model, one["pairs"]))
+    ]
+    widths = [max(map(len, column)) for column in zip(header, *lines, strict=True)]
+    lines = [header, ["-" * width for width in widths], *lines]
+    padded = (map(str.ljust, line, widths) for line in lines)
+    return "".join(f"| {' | '.join(line)} |\n" for line in padded)
 
 
-def _reported(found: Sweep) -> dict[str, tuple[np.ndarray, ...]]:
+def _as_model(pair: Mapping[str, Any]) -> dict[str, Any]:
+    none = {"layer": "", "oracle_layer": "", "oracle": None, "paper": None}
+    return {**none, **pair, "model": " + ".join(pair["models"])}
+
+
+def _line(kind: str, model: Mapping[str, Any], shown: Mapping[str, bool]) -> list[str]:
+    oracle, test = model["oracle"], model["test"]
+    line = [kind] if shown["probe"] else []
+    line += [model["model"], _counted(model["layer"]), _percent(test)]
+    if shown["folds"]:
+        folds = [x for x in test["folds"] if x is not None]
+        pooled = model["pooled"]
+        line.append(f"{100 * np.std(folds, ddof=1):.2f}" if len(folds) > 1 else "")
+        line.append(_percent(pooled, interval=False) if pooled else "")
+    line += [model["oracle_layer"], _percent(oracle) if oracle else ""]
+    if shown["paper"]:
+        paper = model["paper"]
+        line.append("" if paper is None else f"{100 * paper:.2f}")
+    return line
+
+
+def _counted(layers: str) -> str:
+    """Layers that folds chose, with how many chose each."""
+    count = collections.Counter(layers.split(", "))
+    if len(count) == 1:
+        return layers
+    return ", ".join(f"{layer} ({n} of {count.total()})" for layer, n in count.items())
+
+
+def reported(found: Sweep, *, fuse: bool = True) -> dict[str, tuple[np.ndarray, ...]]:
     """Posteriors by model, of its chosen layer, and of several models' fusion."""
     chosen = {model: found.chosen_probability(model) for model in found.models}
-    if len(chosen) > 1:
+    if len(chosen) > 1 and fuse:
         chosen[FUSION] = fused(list(chosen.values()))
     return chosen
+
+
+def _pairs(found: Sweep) -> list[dict[str, Any]]:
+    """Every two models fused, where these are more than all and not too many."""
+    if len(found.models) not in _PAIRED:
+        return []
+    return [
+        {
+            "models": list(pair),
+            **_scores(found, fused([found.chosen_probability(m) for m in pair])),
+        }
+        for pair in itertools.combinations(found.models, 2)
+    ]
+
+
+def _scores(found: Sweep, probability: Sequence[np.ndarray]) -> dict[str, Any]:
+    """`test`, the mean over folds, and `pooled`."""
+    several = len(found.folds) > 1
+    pooled = found.pooled_uar(probability)[None] if several else None
+    return {
+        "test": score(found.test_uar(probability)),
+        "pooled": None if pooled is None else score(pooled),
+    }
 
 
 def _layer(found: Sweep, probed: Probed) -> dict[str, Any]:
@@ -217,7 +302,7 @@ def _model(found: Sweep, name: str, paper: Mapping[str, float]) -> dict[str, Any
     return {
         "model": name,
         "layer": chosen[0] if same else ", ".join(chosen),
-        "test": score(found.test_uar(found.chosen_probability(name))),
+        **_scores(found, found.chosen_probability(name)),
         "oracle_layer": oracle.layer,
         "oracle": score(found.test_uar(oracle.probability)),
         "paper": paper.get(name),
@@ -249,16 +334,17 @@ def _model_row(model: Mapping[str, Any]) -> list[Any]:
         test["value"],
         test["low"],
         test["high"],
+        (model["pooled"] or {}).get("value"),
         model["oracle_layer"],
         oracle.get("value"),
         model["paper"],
     ]
 
 
-def _percent(scored: Mapping[str, Any]) -> str:
+def _percent(scored: Mapping[str, Any], *, interval: bool = True) -> str:
     if scored["value"] is None:
         return "undefined"
     text = f"{100 * scored['value']:.2f}"
-    if scored["low"] is None:
+    if scored["low"] is None or not interval:
         return text
     return f"{text} [{100 * scored['low']:.2f}, {100 * scored['high']:.2f}]"

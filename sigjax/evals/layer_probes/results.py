@@ -106,6 +106,14 @@ class Sweep:
         """UAR `[f, s]` of posteriors."""
         return unweighted_average_recall(self.confusion(probability))
 
+    def pooled_uar(self, probability: Sequence[np.ndarray]) -> np.ndarray:
+        """UAR `[s]` of all folds' test clips together.
+
+        The mean over folds weighs each fold alike, and in it a class that few clips of
+        a fold have counts as much as others; here each class counts once.
+        """
+        return unweighted_average_recall(self.confusion(probability).sum(axis=0))
+
     def chosen(self, model: str) -> tuple[Probed, ...]:
         """Of each fold, the layer with the best validation UAR, on average over seeds.
 
