@@ -12,9 +12,10 @@ between its two lines `<!-- tables -->`; without such a page it prints them.
 
 --size=nano is for two CPU cores (a small pyramid, not one of the paper's), --size=tiny
 are DATAR-T and AST-tiny for a GPU. --validate scores a fold of those that would be
-trained on instead: what a recipe may be chosen by.
+trained on instead: what a recipe may be chosen by. --epochs trains longer.
 """
 
+import dataclasses
 import functools
 import json
 import sys
@@ -55,6 +56,7 @@ def collect(
     variants: Sequence[str] = study_sizes.VARIANTS,
     seeds: int = 3,
     folds: int = FOLDS,
+    epochs: int = 0,
     validate: bool = False,
     missing: bool = True,
     source: str = "",
@@ -68,6 +70,7 @@ def collect(
       variants: Of `study_sizes.VARIANTS`.
       seeds: Trainings of each.
       folds: How many of the five are held out, one after the other.
+      epochs: Instead of the recipe's, if any.
       validate: Score a fold of the rest instead.
       missing: Otherwise tables are made of the cells that are there.
       source: Where the clips lie, for the cells' records.
@@ -77,6 +80,9 @@ def collect(
       those scored), `rows` (see `study_tables.rows`), `failed`, `made_with`; JSON-able.
     """
     networks = study_sizes.SIZES[size]
+    if epochs:
+        recipe = dataclasses.replace(networks.recipe, epochs=epochs)
+        networks = dataclasses.replace(networks, recipe=recipe)
     planned = study_cells.make_cells(
         *(clips, source, networks),
         variants=variants, seeds=seeds, folds=folds, validate=validate,
@@ -153,6 +159,7 @@ def define_flags() -> None:
     flags.DEFINE_list("variants", list(study_sizes.VARIANTS), "Which are trained.")
     flags.DEFINE_integer("seeds", 3, "Trainings of each on each fold.", 1)
     flags.DEFINE_integer("folds", FOLDS, "Of the five, how many.", 1, FOLDS)
+    flags.DEFINE_integer("epochs", 0, "Instead of the recipe's, if any.", 0)
     flags.DEFINE_bool("validate", False, "Score a fold of those trained on instead.")
     flags.DEFINE_bool("missing", True, "Make cells that are not there.")
     flags.mark_flags_as_required(["esc10", "workdir"])
@@ -175,6 +182,7 @@ def main(argv: list[str]) -> None:
             variants=tuple(dict.fromkeys(given.variants)),
             seeds=given.seeds,
             folds=given.folds,
+            epochs=given.epochs,
             validate=given.validate,
             missing=given.missing,
             source=given.esc10,

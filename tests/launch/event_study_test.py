@@ -363,6 +363,8 @@ def test_a_study_goes_on_and_tells_what_failed(found):
     more, work = found(missing=False, seeds=3)  # What nobody has run has not failed.
     assert not work.ran and not more["failed"] and more["rows"] == told["rows"]
     assert json.loads(json.dumps(told)) == told
+    longer, work = found(epochs=99, variants=("with",))
+    assert len(work.ran) == 10 and "99 epochs" in longer["recipe_says"]
 
 
 def test_tables_and_figure_show_every_variant(found, tmp_path):
