@@ -94,12 +94,12 @@ def probing_of(f: flags.FlagValues) -> Probing:
 
 
 def _numbers(f: flags.FlagValues, name: str) -> tuple[int, ...]:
+    given = getattr(f, name)
     try:
-        return tuple(int(text) for text in f[name].value)
+        return tuple(int(text) for text in given)
     except ValueError:
         raise ProbingError(
-            f"--{name}={','.join(f[name].value)}: whole numbers are needed, such as"
-            " 1,2,3"
+            f"--{name}={','.join(given)}: whole numbers are needed, such as 1,2,3"
         ) from None
 
 

@@ -163,7 +163,7 @@ def run_probing(
                 f"{output} has probes of other settings: {'; '.join(changed)}. Choose"
                 " another --output, or replace them with --overwrite"
             )
-        probing_files.clear(output)
+        say(f"{output} has probes of other settings, which are replaced")
     clips = divided(
         matched(models, probing.split),
         split=probing.split,
@@ -178,6 +178,7 @@ def run_probing(
     sweeps = {
         kind: _sweep(probing, clips, kind, output, shown) for kind in probing.kinds
     }
+    probing_files.clear(output, KINDS)
     found = probing_files.write(
         output,
         sweeps,

@@ -241,6 +241,8 @@ def divided(
     }
     warnings += overview.warnings(manifest)
     warnings += _of_validation(taken, calls)
+    if len(folds) > 1 or taken:
+        warnings += _untrained(folds, manifest)
     return clips._replace(
         manifest=manifest, folds=tuple(folds), counts=counts, warnings=tuple(warnings)
     )
@@ -281,6 +283,20 @@ def _of_validation(taken: Sequence[Division], calls: Sequence[Call]) -> list[str
         f" ({_listed(sorted(shared))}) are on both sides, and layers are chosen with"
         " their help; --validation=groups keeps them apart"
     ]
+
+
+def _untrained(folds: Sequence[Fold], manifest: CallManifest) -> list[str]:
+    """Classes that a fold tests and does not train on."""
+    found, label = [], manifest.labels
+    for fold in folds:
+        numbers = np.setdiff1d(label[fold.test], label[fold.train])
+        if len(numbers):
+            names = [manifest.classes[number] for number in numbers]
+            found.append(
+                f"fold {fold.name!r} tests {len(names):,} classes that it does not"
+                f" train on, whose recall is 0: {_listed(names)}"
+            )
+    return found
 
 
 def _rows(fold: Fold) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from etils import epath
 
-from launch.calls.probing_calls import Clips
+from launch.calls.probing_calls import Clips, ProbingError
 from sigjax.evals.layer_features import differences
 from sigjax.evals.layer_probes import Sweep, report
 from sigjax.evals.layer_probes.results import FUSION
@@ -27,27 +27,36 @@ _MOST_PANELS = 3
 
 
 def known(output: epath.Path, form: int) -> dict[str, Any] | None:
-    """What an earlier run found; None if there is none that came to its end."""
+    """What an earlier run found; None if there is none that came to its end.
+
+    Raises:
+      ProbingError: What is there is not of this command.
+    """
     path = output / _RESULT
     if not path.exists():
         return None
     try:
         found = json.loads(path.read_text())
     except ValueError:
-        return None
-    ours = isinstance(found, dict) and found.get("format") == form
-    return found if ours and "kinds" in found else None
+        found = None
+    if not isinstance(found, dict) or found.get("format") != form:
+        raise ProbingError(
+            f"{path} is not of this command, or of another version: choose another"
+            " --output, or delete it"
+        )
+    return found
 
 
-def clear(output: epath.Path) -> None:
-    """Takes away an earlier run's result, first of all its files; its parts stay."""
-    found = json.loads((output / _RESULT).read_text())
-    (output / _RESULT).unlink()
-    for kind in found["kinds"]:
-        if (output / kind).exists():
-            (output / kind).rmtree()
-    for name in (_TABLE, _PREDICTIONS, _LAYERS, _WEIGHTS):
+def clear(output: epath.Path, kinds: Iterable[str]) -> None:
+    """Takes away an earlier run's files, `result.json` first; its parts stay."""
+    for name in (_RESULT, _TABLE, _PREDICTIONS, _LAYERS, _WEIGHTS):
         (output / name).unlink(missing_ok=True)
+    for kind in kinds:
+        folder = output / kind
+        for name in (*report.FILES, _CONFUSION):
+            (folder / name).unlink(missing_ok=True)
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
 
 
 def write(

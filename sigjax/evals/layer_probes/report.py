@@ -49,6 +49,8 @@ _MODEL_HEADER = (
     "paper_uar",
 )
 
+# What `write` writes.
+FILES = ("metrics.json", "layers.csv", "models.csv", "per_class.csv", "confusion.csv")
 # Models of which every two are fused, too.
 _PAIRED = (3, 4)
 
