@@ -1,0 +1,102 @@
+"""Sizes of the study: encoders, how they are pre-trained, how they are probed."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from launch.calls.study_data import ESC10, FSDD
+from sigjax.evals.layer_probes import ProbeProtocol, protocol
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is spent.
+
+    Attributes:
+      says: In words.
+      variant: Of `configs/speech_encoder.py`.
+      overrides: Of that, by set.
+      probes: By set.
+      trained_says: How encoders were pre-trained, in words, by set.
+    """
+
+    says: str
+    variant: str
+    overrides: Mapping[str, Mapping[str, Any]]
+    probes: Mapping[str, ProbeProtocol]
+    trained_says: Mapping[str, str]
+
+
+# Splits say who is held out: nothing is drawn from those that are trained on.
+_OVERRIDES = {"data.validation_fraction": 0.0}
+# Few calls, so few weights are worth dropping in so short a time.
+_NOTHING_DROPPED = {
+    "model.dropout": 0.0,
+    "model.attention_dropout": 0.0,
+    "model.feature_dropout": 0.0,
+}
+_SEEDS = (0, 1, 2)
+
+NANO = Size(
+    says="0.9 million parameters: convolutions of 64 channels, 4 blocks of width 128",
+    variant="nano",
+    overrides={
+        FSDD: {
+            **_OVERRIDES,
+            **_NOTHING_DROPPED,
+            "data.window_s": 0.5,
+            "optim.warmup_steps": 100,
+            "train.steps": 1000,
+            "train.evaluate_every": 250,
+            "train.checkpoint_every": 250,
+        },
+        ESC10: {
+            **_OVERRIDES,
+            **_NOTHING_DROPPED,
+            "data.window_s": 1.0,
+            "optim.warmup_steps": 100,
+            "train.steps": 600,
+            "train.evaluate_every": 200,
+            "train.checkpoint_every": 200,
+        },
+    },
+    probes={
+        FSDD: protocol("default", seeds=_SEEDS),
+        # 240 calls are two batches of the default: too few steps an epoch to stop by.
+        ESC10: protocol("default", seeds=_SEEDS, batch=16),
+    },
+    trained_says={FSDD: "", ESC10: ""},
+)
+_TINY = {
+    **_OVERRIDES,
+    **_NOTHING_DROPPED,
+    "model.conv_dim": (8,) * 7,
+    "model.width": 16,
+    "model.depth": 1,
+    "model.heads": 2,
+    "model.mlp": 16,
+    "model.pos_taps": 4,
+    "model.pos_groups": 2,
+    "data.window_s": 0.2,
+    "data.batch_size": 4,
+    "task.clusters": 5,
+    "task.code_width": 8,
+    "clusters.starts": 1,
+    "clusters.passes": 2,
+    "optim.warmup_steps": 1,
+    "train.steps": 2,
+    "train.log_every": 1,
+    "train.checkpoint_every": 2,
+    "train.evaluate_every": 2,
+}
+SMOKE = Size(
+    says="one block of width 16",
+    variant="nano",
+    overrides={name: _TINY for name in (FSDD, ESC10)},
+    probes={
+        name: protocol("default", seeds=(0, 1), epochs=2, batch=16)
+        for name in (FSDD, ESC10)
+    },
+    trained_says={name: "two steps" for name in (FSDD, ESC10)},
+)
+SIZES = {"nano": NANO, "smoke": SMOKE}
