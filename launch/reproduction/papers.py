@@ -26,6 +26,7 @@ STUDIES: Mapping[str, str] = {
     "wrist": "launch.reproduction.wrist",
     "sounds": "launch.reproduction.sounds.study",
     "events": "launch.reproduction.events.study",
+    "calls": "launch.reproduction.calls.study",
 }
 
 

@@ -1,0 +1,1 @@
+"""Repeats papers that probe speech encoders with animals' calls."""
