@@ -26,15 +26,14 @@ WORKDIR gets `result.json` and `eval/test/` with figures and predictions.
 import importlib
 import sys
 from collections.abc import Sequence
-from types import ModuleType
 
 from absl import app, flags
 
 _CALLS, _WRIST = "launch.calls.probe_command", "launch.wrist.probing"
 
 
-def door(argv: Sequence[str]) -> ModuleType:
-    """The module that a command line is for: it has `define_flags` and `main`.
+def door(argv: Sequence[str]) -> str:
+    """Name of the module that a command line is for: it has the flags and `main`.
 
     Raises:
       SystemExit: `--features` and `--config` are both given, or neither.
@@ -52,11 +51,11 @@ def door(argv: Sequence[str]) -> ModuleType:
             "error: give --features=FOLDER,... and --output for features of calls, or"
             " --config and --workdir for wrist recordings; --help tells more"
         )
-    return importlib.import_module(_WRIST if wrist else _CALLS)
+    return _WRIST if wrist else _CALLS
 
 
 if __name__ == "__main__":
-    found = door(sys.argv)
+    found = importlib.import_module(door(sys.argv))
     found.define_flags()
     # Whoever defined them: --help of this command tells them.
     flags.adopt_module_key_flags(sys.modules[found.define_flags.__module__])

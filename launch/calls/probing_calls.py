@@ -81,7 +81,7 @@ class _Layer:
         values = own.features[self._rows, self._layer]
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
-            first = own.ids[self._rows[np.flatnonzero(~finite)[0]]]
+            first = str(own.ids[self._rows[np.flatnonzero(~finite)[0]]])
             raise FeaturesError(
                 f"{self._model.folder}, layer {own.layers[self._layer]}: features of"
                 f" call {first!r} are not finite, one of {(~finite).sum():,} calls;"
@@ -130,7 +130,7 @@ def matched(models: Sequence[Model], split: str) -> Clips:
     first, warnings = models[0].features, []
     common = [c for c in first.calls if all(c.id in own for own in rows)]
     if not common:
-        ids = ", ".join(f"{m.name}: {m.features.ids[0]!r}..." for m in models)
+        ids = ", ".join(f"{m.name}: {str(m.features.ids[0])!r}..." for m in models)
         raise ProbingError(f"no call is in all of the folders ({ids})")
     every = {name for own in rows for name in own}
     for model, own in zip(models, rows, strict=True):
