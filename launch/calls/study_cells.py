@@ -6,6 +6,7 @@ the folder, one that was stopped goes on, and one that failed is told.
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -94,26 +95,26 @@ def make_cells(
       units: Which are tested, by set; all without it.
     """
     found: dict[str, StudyCell] = {}
-    tested = {c.name: (units or {}).get(c.name, c.units) for c, _ in sets}
 
     def add(which: tuple[StudyCalls, str], kind: str, **own: Any) -> StudyCell:
         cell = _cell(*which, size, kind, **own)
         return found.setdefault(cell.key, cell)
 
-    if PLAIN in parts:
-        for which in sets:
-            for unit in tested[which[0].name]:
+    every = [
+        (which, unit)
+        for which in sets
+        for unit in (units or {}).get(which[0].name, which[0].units)
+    ]
+    counts = {PLAIN: 1, RANDOM: seeds, PRETRAINED: trainings}
+    for kind in [part for part in PARTS if part in parts]:
+        for seed, (which, unit) in itertools.product(range(counts[kind]), every):
+            if kind == PLAIN:
                 add(which, PLAIN, unit=unit)
-    for seed in range(seeds if RANDOM in parts else 0):
-        for which in sets:
-            own = add(which, RANDOM, seed=seed)
-            for unit in tested[which[0].name]:
-                add(which, PROBE, unit=unit, seed=seed, parent=own)
-    for seed in range(trainings if PRETRAINED in parts else 0):
-        for which in sets:
-            for unit in tested[which[0].name]:
-                own = add(which, PRETRAINED, unit=unit, seed=seed)
-                add(which, PROBE, unit=unit, seed=seed, parent=own)
+                continue
+            # Random weights are the same whoever is tested.
+            own = {} if kind == RANDOM else {"unit": unit}
+            encoder = add(which, kind, seed=seed, **own)
+            add(which, PROBE, unit=unit, seed=seed, parent=encoder)
     return found
 
 

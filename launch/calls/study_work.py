@@ -167,14 +167,14 @@ def _pretrained(
     manifest, run = folder / "calls.csv", folder / "run"
     calls.divided(cell.unit).write(manifest)
     config = cell.config()
-    config.data.manifest = str(manifest)
-    config.mesh.data = 1
+    here = {"data.manifest": str(manifest), "mesh.data": 1}
+    config.update_from_flattened_dict(here)
     pretrain.pretrain(config, run)
     metrics = json.loads((run / "eval" / "validation" / "metrics.json").read_text())
     own = read_calls(manifest)
     return {
         "validation": metrics,
-        "steps": config.train.steps,
+        "steps": cell.check().train.steps,
         "clips": _extract(run / _BUNDLE, own, folder / _FEATURES),
     }
 
