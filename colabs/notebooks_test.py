@@ -12,6 +12,7 @@ NOTEBOOKS = sorted((ROOT / "colabs").glob("*.ipynb"))
 LEAVES = {
     "mae_wrist": (4, ("bundle/bundle.json",)),
     "har_wrist": (4, ("har/bundle/bundle.json", "predictions/summary.csv")),
+    "animal_calls": (6, ("pretraining/bundle/bundle.json", "probes/result.json")),
     "audio_events": (4, ("bundle/bundle.json", "eval/test/metrics.json")),
     "machine_sounds": (4, ("bundle/bundle.json", "eval/evaluation/report.html")),
 }
