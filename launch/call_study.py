@@ -80,9 +80,9 @@ def collect(
       missing: Otherwise tables are made of the cells that are there.
 
     Returns:
-      `size` and what is said of it, `rows`, `differences` and `trainings` (see
-      `study_tables`), `classes` by set, `waiting` (cells to be run, by kind), `failed`,
-      `made_with`; JSON-able.
+      `size` and what is said of it, `trained_says` by set; `rows`, `differences` and
+      `trainings` (see `study_tables`), `classes` by set, `waiting` (cells to be run, by
+      kind), `failed`, `made_with`; JSON-able.
     """
     networks = study_sizes.SIZES[size]
     planned = study_cells.make_cells(
@@ -94,6 +94,7 @@ def collect(
     found: dict[str, Any] = {
         "size": size,
         "size_says": networks.says,
+        "trained_says": {c.name: networks.trained_says(c.name) for c, _ in sets},
         "classes": {calls.name: list(calls.classes) for calls, _ in sets},
         "rows": [],
         "differences": [],

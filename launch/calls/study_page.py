@@ -29,7 +29,9 @@ def markdown(found: Mapping[str, Any]) -> str:
     for name, title in TITLES.items():
         rows = [row for row in found["rows"] if row["set"] == name]
         if rows:
-            lines += [f"### {title}", "", *_of_set(name, found, rows)]
+            told = found["trained_says"][name]
+            lines += [f"### {title}", "", f"Encoders were {told}.", ""]
+            lines += _of_set(name, found, rows)
     lines += [f"made with: {found['made_with']}", ""]
     return "\n".join(lines)
 

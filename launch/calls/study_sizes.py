@@ -17,14 +17,18 @@ class Size:
       variant: Of `configs/speech_encoder.py`.
       overrides: Of that, by set.
       probes: By set.
-      trained_says: How encoders were pre-trained, in words, by set.
     """
 
     says: str
     variant: str
     overrides: Mapping[str, Mapping[str, Any]]
     probes: Mapping[str, ProbeProtocol]
-    trained_says: Mapping[str, str]
+
+    def trained_says(self, name: str) -> str:
+        """How encoders of a set are pre-trained, in words."""
+        own = self.overrides[name]
+        crops = f"{own['data.batch_size']} crops of up to {own['data.window_s']:g} s"
+        return f"pre-trained for {own['train.steps']:,} steps of {crops}"
 
 
 # Splits say who is held out: nothing is drawn from those that are trained on.
@@ -72,7 +76,6 @@ NANO = Size(
         # 240 calls are two batches of the default: too few steps an epoch to stop by.
         ESC10: protocol("default", seeds=_SEEDS, batch=16),
     },
-    trained_says={FSDD: "", ESC10: ""},
 )
 _TINY = {
     **_OVERRIDES,
@@ -104,6 +107,5 @@ SMOKE = Size(
         name: protocol("default", seeds=(0, 1), epochs=2, batch=16)
         for name in (FSDD, ESC10)
     },
-    trained_says={name: "two steps" for name in (FSDD, ESC10)},
 )
 SIZES = {"nano": NANO, "smoke": SMOKE}
