@@ -167,7 +167,8 @@ def write(found: Mapping[str, Any], output: str) -> str:
         panels(found),
         title="Features of a small speech encoder, pre-trained and not, beside MFCCs",
         note=f"size {found['size']}; each speaker or fold is tested by an encoder and"
-        " probes that never heard it; validation chooses the layer",
+        " probes that never heard it; validation chooses the layer; confusion: of the"
+        " best encoder or fusion, by its test score",
     )
     told = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
     replace_file(epath.Path(f"{output}.json"), told.encode())

@@ -60,11 +60,12 @@ def _of_set(name: str, found: Mapping[str, Any], rows: Sequence[Row]) -> list[st
 
 
 def best_row(rows: Sequence[Row]) -> Row:
-    """The row with the highest UAR on the most units: told, and drawn, in full.
+    """The encoder or fusion with the highest UAR on the most units; any row without.
 
-    Test scores choose it; that makes it no better choice than its neighbours.
+    It is told, and drawn, in full. Test scores choose it: its own is too good by that.
     """
-    return max(rows, key=lambda row: (len(row["units"]), row["uar"]["value"]))
+    own = [row for row in rows if row["kind"] in (ENCODER, FUSION)] or rows
+    return max(own, key=lambda row: (len(row["units"]), row["uar"]["value"]))
 
 
 def _scores(name: str, rows: Sequence[Row]) -> list[str]:

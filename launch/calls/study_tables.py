@@ -19,7 +19,8 @@ Row = dict[str, Any]
 # Kinds of rows, in the order of tables.
 BAR, CONTROL, PROBED, ENCODER, FUSION = "bar", "control", "probe", "encoder", "fusion"
 NAMES = {RANDOM: "encoder, random weights", PRETRAINED: "encoder, pre-trained"}
-_FEWER = " (fitted without the unit that chooses)"
+# Fitted on what probes learn from, without the unit that chooses for them.
+_FEWER = ", fewer calls"
 
 
 class Member(NamedTuple):

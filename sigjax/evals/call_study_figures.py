@@ -113,7 +113,10 @@ def _curves(ax, panel: Panel) -> None:
     ax.set_ylabel("test UAR")
     ax.set_ylim(0, 1)
     ax.set_title(panel.title, fontsize=11)
-    ax.legend(fontsize=8, loc="lower center", frameon=False, ncols=2)
+    ax.legend(
+        fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.11), frameon=False,
+        ncols=2,
+    )  # fmt: skip
     _tidy(ax)
 
 
