@@ -204,6 +204,7 @@ def scores():
         kind="scores",
         columns=("data set", "type", "features"),
         rows=rows,
+        notes=("every layer: --sheet=layers",),
     )
 
 

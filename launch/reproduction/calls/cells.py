@@ -7,6 +7,7 @@ shown: one that joins later changes none.
 
 import dataclasses
 import functools
+import itertools
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
@@ -137,7 +138,7 @@ def extended(
     known = {checkpoint.key for checkpoint in paper.checkpoints}
     own_sets = [name for name in sets if name not in sheets.DATASETS]
     own = [name for name in bundles if name not in known]
-    rows = list(_with_encoders(sheet, own))
+    rows = list(_with_encoders(sheet, known, own))
     if rows[0].dataset:
         pattern = [row for row in rows if row.dataset == rows[0].dataset]
         for name in own_sets:
@@ -150,17 +151,24 @@ def extended(
     return dataclasses.replace(sheet, rows=tuple(rows))
 
 
-def _with_encoders(sheet: sheets.Sheet, own: Sequence[str]) -> Iterator[sheets.Row]:
-    for row in sheet.rows:
-        if sheet.kind == "scores" and row.checkpoint == FUSION:
-            for name in own:
-                labels = (row.labels[0], "own", name)
-                yield dataclasses.replace(row, labels=labels, checkpoint=name, paper={})
-        yield row
-    if sheet.kind == "checkpoints":
-        empty = ("own",) * (len(sheet.columns) - 1)
+def _with_encoders(
+    sheet: sheets.Sheet, known: set[str], own: Sequence[str]
+) -> Iterator[sheets.Row]:
+    """Rows, and where all of the paper's encoders are also one's own."""
+    whole = known <= {row.checkpoint for row in sheet.rows}
+    if not own or not whole:
+        yield from sheet.rows
+        return
+    for _, found in itertools.groupby(sheet.rows, key=lambda row: row.dataset):
+        rows = list(found)
+        fusion = [row for row in rows if row.checkpoint == FUSION]
+        yield from (row for row in rows if row.checkpoint != FUSION)
+        first = rows[0].labels
         for name in own:
-            yield sheets.Row(labels=(name, *empty), checkpoint=name)
+            between = ("own",) * (len(first) - 1 - bool(rows[0].dataset))
+            labels = (first[0], *between, name) if rows[0].dataset else (name, *between)
+            yield sheets.Row(labels=labels, dataset=rows[0].dataset, checkpoint=name)
+        yield from fusion
 
 
 class _Maker:

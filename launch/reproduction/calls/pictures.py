@@ -14,6 +14,7 @@ from launch.reproduction.calls.sheets import DATASETS
 from launch.reproduction.calls.work import FRAMES, LENGTHS
 from sigjax.evals.layer_probes import figures
 
+_NO_PICTURE = ("datasets", "checkpoints", "scores")
 # Data set: counts `[v, v]` and names of classes.
 Confusions = Mapping[str, tuple[np.ndarray, tuple[str, ...]]]
 
@@ -49,10 +50,7 @@ def draw(
       The files written; none if no row has numbers.
     """
     sheet = plan.sheet
-    if all(row.failed for row in found.rows) or sheet.kind in (
-        "datasets",
-        "checkpoints",
-    ):
+    if sheet.kind in _NO_PICTURE or all(row.failed for row in found.rows):
         return []
     folder = workdir / "figures"
     folder.mkdir(parents=True, exist_ok=True)
@@ -95,7 +93,7 @@ def _file(plan: Plan, workdir: epath.Path, place: int, *, name: str) -> epath.Pa
 def _panels(plan: Plan, found: Found, table: Mapping[str, Any]) -> list[figures.Curves]:
     names = {c.key: c.name for c in plan.paper.checkpoints}
     panels = []
-    for dataset, sweep in found.sweeps.items():
+    for dataset in found.sweeps:
         own = table["divided"][dataset]
         rings = [
             {"model": row["checkpoint"], "layer": _by_validation(table, row)}
@@ -118,7 +116,6 @@ def _panels(plan: Plan, found: Found, table: Mapping[str, Any]) -> list[figures.
                 chance=1 / tested if own["folds"] == 1 else None,
             )
         )
-        del sweep
     return panels
 
 

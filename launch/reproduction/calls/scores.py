@@ -55,7 +55,6 @@ class Found:
       rows: One for each of its rows.
       sweeps: Of each data set, its encoders' that could be read together.
       told: Of each data set, what its first sweep says of calls and splits.
-      encoders: Of each row's cell, what its extraction says of the encoder.
     """
 
     rows: Sequence[RowScore]

@@ -21,8 +21,12 @@ NOUNS = {
     "probes": "sweep",
 }
 # Sets by their flags, which are the names of their layouts; as the paper calls them.
-DATASETS = {"marmosets": "IMV", "watkins": "Watkins", "mescalina": "Abzaliev"}
-FULL_NAMES = {
+DATASETS: Mapping[str, str] = {
+    "marmosets": "IMV",
+    "watkins": "Watkins",
+    "mescalina": "Abzaliev",
+}
+FULL_NAMES: Mapping[str, str] = {
     "marmosets": "InfantMarmosetsVox",
     "watkins": "Watkins Marine Mammal Sound Database",
     "mescalina": "Mescalina Bark ID (Abzaliev)",

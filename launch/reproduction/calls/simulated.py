@@ -137,7 +137,7 @@ def _watkins(folder: epath.Path, wanted: SimulatedCalls) -> None:
         cut = made.kind * wanted.calls + made.number
         name = f"{60001 + made.animal}{cut:03d}.wav"
         _save(folder / "data" / name, made.wave, wanted.rate_hz)
-        rows.append((f"data/{name}", f"Simulated_Species_{made.kind:02d}"))
+        rows.append((f"data/{name}", f"species_{made.kind:02d}"))
     _table(folder / "data" / "annotations.csv", rows)
 
 

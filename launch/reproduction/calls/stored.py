@@ -84,7 +84,7 @@ def write(folder: epath.Path, found: Sweep, clips: Clips) -> dict[str, Any]:
     """
     probing_parts.write(folder / _PROBES, found.probed)
     calls = clips.manifest.calls
-    arrays: dict[str, np.ndarray] = {"label": found.label}
+    arrays: dict[str, Any] = {"label": found.label}
     groups: dict[str, dict[str, int]] = {}
     for number, fold in enumerate(found.folds):
         for split in SPLITS:
@@ -127,9 +127,9 @@ def read(folder: epath.Path, result: Mapping[str, Any], name: str) -> Stored:
         for number, fold in enumerate(result["folds"])
     ]
     # Out of JSON, tuples are lists.
-    asked = {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in result["protocol"].items()
+    asked: dict[str, Any] = {
+        field: tuple(value) if isinstance(value, list) else value
+        for field, value in result["protocol"].items()
     }
     found = Sweep(
         protocol=ProbeProtocol(**asked),

@@ -125,7 +125,8 @@ def _pairs(values: flags.FlagValues, flag: str) -> dict[str, str]:
 
 def _sets(values: flags.FlagValues) -> dict[str, str]:
     """Paths of the sets that flags name."""
-    found = {n: values[n].value for n in sheets.DATASETS if values[n].value}
+    found = {name: str(values[name].value or "") for name in sheets.DATASETS}
+    found = {name: path for name, path in found.items() if path}
     for name, path in _pairs(values, "calls").items():
         if name in sheets.DATASETS:
             raise ConfigError(f"--calls={name}={path}: write --{name}={path}")

@@ -208,7 +208,8 @@ def _number(metric: str, value: float | None) -> str:
         return "-"
     if metric == "parameters_m":
         return f"{value:.2f}"
-    return f"{value:,.1f}" if metric == "rate_khz" else f"{value:,.0f}"
+    whole = value >= 100 or metric in ("calls", "classes", "width", "blocks")
+    return f"{value:,.0f}" if whole else f"{value:,.1f}"
 
 
 def _percent(value: float | None) -> str:
@@ -231,7 +232,7 @@ def _below(table: Mapping[str, Any]) -> list[str]:
     if table["kind"] in _SCORED:
         lines += _of_scores(table)
         for dataset, own in table["divided"].items():
-            lines += _of_splits(DATASETS.get(dataset, dataset), own)
+            lines += _of_splits(str(DATASETS.get(dataset, dataset)), own)
     lines += table["notes"]
     if table["open"]:
         lines += ["of the paper:", *(f"  {text}" for text in table["open"])]
