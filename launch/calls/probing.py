@@ -140,7 +140,8 @@ def run_probing(
 
     Returns:
       What `result.json` holds: `kinds`, by kind what `report.summary` says and `pairs`;
-      `models`, `clips`, `warnings`, `chance`, `table` (Markdown), `settings`.
+      `models`, `clips`, `warnings`, `chance`, `table` (Markdown), `legend`,
+      `settings`.
 
     Raises:
       ProbingError: What is asked for cannot be probed.
@@ -328,7 +329,8 @@ def _tell(found: dict[str, Any], output: epath.Path, say) -> None:
     say("")
     say(found["table"].rstrip())
     say("")
-    say(f"UAR of guessing: {100 * found['chance']:.2f} %")
+    for line in (*found["legend"], f"UAR of guessing: {100 * found['chance']:.2f} %"):
+        say(line)
     for kind, told in found["kinds"].items():
         for line in _odd(told["layers"]):
             say(f"warning: {kind}: {line}")

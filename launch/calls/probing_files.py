@@ -87,18 +87,21 @@ def write(
     for kind, found in sweeps.items():
         kinds[kind] = report.write(output / kind, found, fuse=fuse)
     table = report.table(*kinds.values())
+    legend = report.legend(*kinds.values())
     told = {
         **about,
         "clips": clips.counts,
         "warnings": list(clips.warnings),
         "chance": _chance(clips),
         "table": table,
+        "legend": legend,
         "kinds": kinds,
     }
     _write_predictions(output / _PREDICTIONS, sweeps, clips, fuse)
     names = ", ".join(m.name for m in clips.models)
     _draw(output, sweeps, told, title or f"Probes: {names}", note, fuse)
-    replace_file(output / _TABLE, table.encode())
+    below = "".join(f"- {line}\n" for line in legend)
+    replace_file(output / _TABLE, f"{table}\n{below}".encode())
     text = json.dumps(told, indent=1, allow_nan=False) + "\n"
     replace_file(output / _RESULT, text.encode())
     return json.loads(text)
@@ -125,7 +128,9 @@ def _draw(output, sweeps, told, title: str, note: str, fuse: bool) -> None:
         if kind != "weighted"
     ]
     if curves:
-        figures.layer_curves(output / _LAYERS, curves, title=title, note=note)
+        figures.layer_curves(
+            output / _LAYERS, curves, title=title, note=note, one_scale=True
+        )
     weighted = told["kinds"].get("weighted")
     if weighted:
         figures.layer_weights(

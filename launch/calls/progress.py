@@ -60,7 +60,8 @@ class LayerBar:
         """Shows the bar."""
         self._bar = tqdm.tqdm(
             total=self._layers,
-            desc=self._name,
+            # The first layer waits for that, which may take longer than the rest.
+            desc=f"{self._name} (compiling)",
             unit="layer",
             mininterval=0.5 if sys.stderr.isatty() else 30.0,
             disable=self._hidden,
@@ -69,6 +70,7 @@ class LayerBar:
 
     def __call__(self, layers: int) -> None:
         """Takes how many layers are done since the last `add`."""
+        self._bar.set_description_str(self._name, refresh=False)
         self._bar.update(self._before + layers - self._bar.n)
 
     def add(self, layers: int) -> None:

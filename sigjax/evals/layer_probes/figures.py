@@ -29,6 +29,9 @@ _STYLES = (
     ("#222222", "X"),
 )
 _MOST_NAMED = 40  # classes whose names are readable beside a matrix
+_MOST_WRITTEN = 14  # classes whose cells have room for a number
+_LETTERS = 16  # of a name
+_UPRIGHT = 3  # letters of a name that need not be turned
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,12 @@ class Curves:
 
 
 def layer_curves(
-    path: epath.PathLike, panels: Sequence[Curves], *, title: str, note: str = ""
+    path: epath.PathLike,
+    panels: Sequence[Curves],
+    *,
+    title: str,
+    note: str = "",
+    one_scale: bool = False,
 ) -> None:
     """Draws test UAR over layers, a line for each model; bands are 95 % over seeds.
 
@@ -59,8 +67,9 @@ def layer_curves(
       panels: A data set each.
       title: Over the figure.
       note: Under the title, such as `"random weights"`.
+      one_scale: Whether panels are to be compared, such as kinds of probe.
     """
-    figure, axes = _panels(len(panels), width=5.2, height=4.2)
+    figure, axes = _panels(len(panels), width=5.2, height=4.2, sharey=one_scale)
     models = list(
         dict.fromkeys(layer["model"] for panel in panels for layer in panel.layers)
     )
@@ -92,7 +101,7 @@ def layer_curves(
         ncols=min(len(found), 4) or 1,
         frameon=False,
         fontsize=9,
-        title="band: 95 % over seeds; ring: layer that validation chose",
+        title="band: 95 % over seeds; ring: validation chose the layer, in a fold",
         title_fontsize=8,
     )
     head(figure, title, note, round(62 * len(panels)))
@@ -196,7 +205,12 @@ def confusion_panels(
       title: Over the figure.
       note: Under the title.
     """
-    figure, axes = _panels(len(panels), width=5.4, height=6.2)
+    # Names stand at the left and, turned, below.
+    names = (name for _, _, own in panels if _readable(own) for name in own)
+    longest = max((len(short(name, _LETTERS)) for name in names), default=0)
+    aside = 0.09 * longest if longest > _UPRIGHT else 0.2
+    figure, axes = _panels(len(panels), width=4.3 + aside, height=4.5 + aside)
+    figure.set_figwidth(figure.get_figwidth() + 0.6)  # the colour bar's
     image = None
     for place, ((name, matrix, classes), ax) in enumerate(
         zip(panels, axes, strict=True)
@@ -207,6 +221,8 @@ def confusion_panels(
             100 * matrix, rows, where=rows > 0, out=np.full(matrix.shape, np.nan)
         )
         image = ax.imshow(percent, vmin=0, vmax=100, cmap="Blues")
+        if len(classes) <= _MOST_WRITTEN:
+            _write_percent(ax, percent)
         for row in np.flatnonzero(rows[:, 0] == 0):
             ax.axhspan(row - 0.5, row + 0.5, fc="none", ec="#bbbbbb", hatch="///", lw=0)
         recall = np.nanmean(np.diag(percent)) if (rows > 0).any() else math.nan
@@ -215,23 +231,37 @@ def confusion_panels(
         ax.set_ylabel("truth" if not place else "")
         _name_classes(ax, classes)
     if image is not None:
-        bar = figure.colorbar(image, ax=list(axes), shrink=0.75, pad=0.01)
+        bar = figure.colorbar(image, ax=list(axes), shrink=0.85, pad=0.01)
         bar.set_label("% of the true class; hatched: no test clips")
     head(figure, title, note, round(64 * len(panels)))
     save(figure, path)
 
 
+def _write_percent(ax, percent: np.ndarray) -> None:
+    for (row, column), value in np.ndenumerate(percent):
+        if value >= 0.5:  # neither NaN nor a 0 in every cell
+            colour = "white" if value > 55 else "#333333"
+            style: Any = {"ha": "center", "va": "center", "fontsize": 8}
+            ax.text(column, row, f"{value:.0f}", color=colour, **style)
+
+
+def _readable(classes: Sequence[str]) -> bool:
+    """Whether so many names of such lengths can be read beside a matrix."""
+    longest = max(map(len, classes), default=0)
+    return len(classes) <= (_MOST_NAMED if longest <= _UPRIGHT else 20)
+
+
 def _name_classes(ax, classes: Sequence[str]) -> None:
     count = len(classes)
     longest = max(map(len, classes), default=0)
-    if count > _MOST_NAMED or (count > 20 and longest > 3):
+    if not _readable(classes):
         every = max(1, math.ceil(count / 16))
         ticks = range(0, count, every)
         ax.set_xticks(ticks, [str(i) for i in ticks])
         ax.set_yticks(ticks, [str(i) for i in ticks])
         return
-    names = [short(name, 16) for name in classes]
-    turn: Any = {"rotation": 90} if longest > 3 else {}
+    names = [short(name, _LETTERS) for name in classes]
+    turn: Any = {"rotation": 90} if longest > _UPRIGHT else {}
     size = 9 if count <= 14 else 7
     ax.set_xticks(range(count), names, parse_math=False, fontsize=size, **turn)
     ax.set_yticks(range(count), names, parse_math=False, fontsize=size)
@@ -353,14 +383,14 @@ def pipeline(
     save(figure, path)
 
 
-def _panels(count: int, *, width: float, height: float):
+def _panels(count: int, *, width: float, height: float, sharey: bool = False):
     """A figure with so many panels side by side."""
     if not count:
         raise ValueError("there is nothing to draw")
     figure = matplotlib.figure.Figure(
         figsize=(width * count + 0.6, height + 0.6), layout="constrained"
     )
-    return figure, figure.subplots(1, count, squeeze=False)[0]
+    return figure, figure.subplots(1, count, squeeze=False, sharey=sharey)[0]
 
 
 def _tidy(axes) -> None:

@@ -194,20 +194,16 @@ def table(*told: Mapping[str, Any]) -> str:
     """The chosen layers as Markdown: UAR in per cent with its interval over seeds.
 
     Of several folds UAR is the mean over them, beside its standard deviation over them
-    and the UAR of all their test clips together.
+    and the UAR of all their test clips together. `legend` says so below it.
 
     Args:
       *told: What `summary` returned, for each kind of probe.
     """
-    shown = {
-        "probe": len(told) > 1,
-        "folds": any(len(one["folds"]) > 1 for one in told),
-        "paper": any(m["paper"] is not None for one in told for m in one["models"]),
-    }
+    shown = _shown(told)
     header = ["probe"] if shown["probe"] else []
-    header += ["model", "layer (validation)", "UAR %"]
-    header += ["sd of folds", "pooled %"] if shown["folds"] else []
-    header += ["oracle layer (test)", "oracle %"]
+    header += ["model", "layer", "UAR %"]
+    header += ["sd", "pooled %"] if shown["folds"] else []
+    header += ["oracle", "oracle %"]
     header += ["paper %"] if shown["paper"] else []
     lines = [
         _line(one["protocol"]["kind"], model, shown)
@@ -220,13 +216,35 @@ def table(*told: Mapping[str, Any]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in padded)
 
 
+def legend(*told: Mapping[str, Any]) -> list[str]:
+    """What the columns of `table` mean, a line each."""
+    shown = _shown(told)
+    lines = ["layer: the one that validation chose"]
+    if shown["folds"]:
+        lines[0] += ", in how many folds"
+    lines.append("UAR: mean over seeds and folds [95 % interval over seeds]")
+    if shown["folds"]:
+        lines.append("sd: standard deviation over folds")
+        lines.append("pooled: UAR of the test clips of all folds together")
+    return [*lines, "oracle: the layer that is best on test, by which it is too good"]
+
+
+def _shown(told: Sequence[Mapping[str, Any]]) -> dict[str, bool]:
+    """Which columns there are."""
+    return {
+        "probe": len(told) > 1,
+        "folds": any(len(one["folds"]) > 1 for one in told),
+        "paper": any(m["paper"] is not None for one in told for m in one["models"]),
+    }
+
+
 def _as_model(pair: Mapping[str, Any]) -> dict[str, Any]:
     none = {"layer": "", "oracle_layer": "", "oracle": None, "paper": None}
     return {**none, **pair, "model": " + ".join(pair["models"])}
 
 
 def _line(kind: str, model: Mapping[str, Any], shown: Mapping[str, bool]) -> list[str]:
-    oracle, test = model["oracle"], model["test"]
+    test = model["test"]
     line = [kind] if shown["probe"] else []
     line += [model["model"], _counted(model["layer"]), _percent(test)]
     if shown["folds"]:
@@ -234,7 +252,10 @@ def _line(kind: str, model: Mapping[str, Any], shown: Mapping[str, bool]) -> lis
         pooled = model["pooled"]
         line.append(f"{100 * np.std(folds, ddof=1):.2f}" if len(folds) > 1 else "")
         line.append(_percent(pooled, interval=False) if pooled else "")
-    line += [model["oracle_layer"], _percent(oracle) if oracle else ""]
+    # A weighting of all layers leaves nothing to choose.
+    oracle = model["oracle"] if kind != "weighted" else None
+    line.append(model["oracle_layer"] if oracle else "")
+    line.append(_percent(oracle, interval=False) if oracle else "")
     if shown["paper"]:
         paper = model["paper"]
         line.append("" if paper is None else f"{100 * paper:.2f}")
@@ -246,7 +267,7 @@ def _counted(layers: str) -> str:
     count = collections.Counter(layers.split(", "))
     if len(count) == 1:
         return layers
-    return ", ".join(f"{layer} ({n} of {count.total()})" for layer, n in count.items())
+    return ", ".join(f"{layer} ({n})" for layer, n in count.most_common())
 
 
 def reported(found: Sweep, *, fuse: bool = True) -> dict[str, tuple[np.ndarray, ...]]:
