@@ -3,10 +3,11 @@ r"""Repeats the tables and figures of papers: one command each.
     python -m launch.reproduce --list
     python -m launch.reproduce --paper=000 --table=1
     python -m launch.reproduce --paper=001 --table=7
+    python -m launch.reproduce --paper=002 --table=3
     python -m launch.reproduce --paper=003 --table=4
 
-A table is a sweep over configs (configs/papers/p000.py, p001.py, p003.py). Without data
-it runs on SIMULATED recordings, at small scale, and says so; with your own, or with a
+A table is a sweep over configs (configs/papers/p000.py to p003.py). Without data it
+runs on SIMULATED recordings, at small scale, and says so; with your own, or with a
 paper's:
 
     python -m launch.reproduce --paper=000 --table=1 --workdir=runs/paper000 \
@@ -15,22 +16,29 @@ paper's:
     python -m launch.reproduce --paper=001 --table=2,3,4,5,6,7 --workdir=runs/paper001 \
         --sounds=sets/dcase2021 --scale=paper
 
+    python -m launch.reproduce --paper=002 --table=1,2,3 --figure=1,2,3,4,5 \
+        --workdir=runs/paper002 --marmosets=InfantMarmosetsVox --watkins=watkins \
+        --mescalina=mescalina.csv --bundles=aves=bundles/aves,hubert=bundles/hubert
+
     python -m launch.reproduce --paper=003 --table=1,4 --workdir=runs/paper003 \
         --kinetics_sounds=sets/kinetics_sounds --dat_weights=bundles/dat_tiny \
         --ast_weights=bundles/deit --scale=paper
 
 STORE comes from `launch.prepare --preset=paper`, labelled sets from
 `launch.build_dataset`, sets of machine sounds from `launch.build_sounds`, of audio
-events from `launch.build_events`, weights from `launch.convert`. Every training and
-every evaluation is a cell, WORKDIR/cells/KEY, run once and shared by all rows and
-tables that need it. Stop the command when you like: it goes on where it was, within a
-cell too. Start it again on as many hosts as share WORKDIR, or with --processes=N, one
-for each accelerator: each takes the next free cell. WORKDIR/tables has every table as
-Markdown, CSV and JSON, WORKDIR/figures the figures.
+events from `launch.build_events`, weights from `launch.convert`. Calls of animals are
+the published folder, or a manifest of `launch.build_calls`; --calls=NAME=MANIFEST and
+--bundles=NAME=BUNDLE add sets and encoders of your own; rows without either say so.
+Every training and every evaluation is a cell, WORKDIR/cells/KEY, run once and shared by
+all rows and tables that need it. Stop the command when you like: it goes on where it
+was, within a cell too. Start it again on as many hosts as share WORKDIR, or with
+--processes=N, one for each accelerator: each takes the next free cell. WORKDIR/tables
+has every table as Markdown, CSV and JSON, WORKDIR/figures the figures.
 
 Paper 000 chooses epochs on the people whom it reports, paper 001 scores, high-pass and
-loss on the sections that it reports. --protocol=paper does so too; the defaults,
-held_out and honest, report what no choice has seen.
+loss on the sections that it reports, paper 002 layers on the calls that it reports.
+--protocol=paper does so too; the defaults, held_out and honest, report what no choice
+has seen.
 """
 
 import os
@@ -49,6 +57,7 @@ from launch import runtime
 from launch.reproduction import cells, claims, costs, papers, rendering
 from launch.reproduction.runner import Cells, Outcome
 from sigjax.config import ConfigError
+from sigjax.data.clips import ManifestError
 from sigjax.data.datasets.folders import DatasetError
 from sigjax.data.store import StoreError
 from sigjax.evals.anomaly.selection import SelectionError
@@ -62,6 +71,7 @@ EXPECTED_ERRORS = (
     DcaseError,
     FileExistsError,
     FileNotFoundError,
+    ManifestError,
     SelectionError,
     StoreError,
     WorkdirError,

@@ -64,7 +64,7 @@ SCALES = (
                 overview=0.01, count=0.03, frames=0.05, features=0.04, probes=0.04
             ),
             unit="core minutes",
-            source="about, from the CPU time of table 3: 110 s",
+            source="from the CPU time of table 3, 110 s",
         ),
     ),
 )

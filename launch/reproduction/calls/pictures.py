@@ -1,7 +1,8 @@
 """The figures of a sheet, from its cells."""
 
 import functools
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,12 +79,20 @@ def note(table: Mapping[str, Any]) -> str:
     """Under a figure's title: what its numbers are of, and what is missing."""
     marks = ["SIMULATED calls"] * table["simulated"]
     marks += ["encoders with RANDOM WEIGHTS"] * table["random"]
-    first = " and ".join(marks) or "the user's own data"
+    first = " and ".join(marks) or "calls and encoders as given"
     lines = [f"{first}; scale {table['scale_key']}, protocol {table['protocol_key']}"]
-    missing = [row["name"] for row in table["rows"] if row["why_not"]]
+    missing = list(_missing(table["rows"]))
     if missing:
         lines.append(f"not run: {', '.join(missing)}")
     return "\n".join(lines)
+
+
+def _missing(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Rows without numbers; of a set that has none, its name alone."""
+    for name, of_set in itertools.groupby(rows, key=lambda row: row["labels"][0]):
+        own = list(of_set)
+        without = [row["name"] for row in own if row["why_not"]]
+        yield from [name] if len(without) == len(own) else without
 
 
 def _file(plan: Plan, workdir: epath.Path, place: int, *, name: str) -> epath.Path:

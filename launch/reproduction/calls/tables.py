@@ -234,9 +234,7 @@ def _below(table: Mapping[str, Any]) -> list[str]:
         for dataset, own in table["divided"].items():
             lines += _of_splits(str(DATASETS.get(dataset, dataset)), own)
     lines += table["notes"]
-    if table["open"]:
-        lines += ["of the paper:", *(f"  {text}" for text in table["open"])]
-    return lines
+    return lines + [f"the paper: {text}" for text in table["open"]]
 
 
 def _of_scores(table: Mapping[str, Any]) -> list[str]:
