@@ -149,8 +149,8 @@ def run_probing(
       ManifestError: The calls cannot be divided so.
     """
     began = time.monotonic()
-    output = prepare_workdir(probing.output)
     models = open_models(probing.features)
+    output = prepare_workdir(probing.output)
     settings = _settings(probing, models)
     known = probing_files.known(output, FORMAT)
     if known is not None:

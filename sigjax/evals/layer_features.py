@@ -88,7 +88,10 @@ class ClipFeatures:
         path = pathlib.Path(folder).expanduser()
         info = _read_info(path)
         if info is None:
-            raise FeaturesError(f"{path} holds no features ({_INFO} is missing)")
+            raise FeaturesError(
+                f"{path} holds no features ({_INFO} is missing): give a folder that"
+                " launch.extract wrote"
+            )
         if "features" not in info:
             raise FeaturesError(
                 f"{path}: the extraction has not ended; run the same command again and"

@@ -209,8 +209,10 @@ def confusion_panels(
     names = (name for _, _, own in panels if _readable(own) for name in own)
     longest = max((len(short(name, _LETTERS)) for name in names), default=0)
     aside = 0.09 * longest if longest > _UPRIGHT else 0.2
-    figure, axes = _panels(len(panels), width=4.3 + aside, height=4.5 + aside)
+    height = (5.0 if len(panels) == 1 else 5.5) + aside
+    figure, axes = _panels(len(panels), width=4.3 + aside, height=height)
     figure.set_figwidth(figure.get_figwidth() + 0.6)  # the colour bar's
+    figure.set_layout_engine("compressed")  # squares leave room at their sides
     image = None
     for place, ((name, matrix, classes), ax) in enumerate(
         zip(panels, axes, strict=True)
