@@ -189,12 +189,12 @@ def _facts(table: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def _pipeline(table: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    told = ("of", "call", "layer")
     rows = [
-        [*row["labels"], row["facts"].get("call", "-"), row["facts"].get("layer", "-")]
-        + [_remark(row)]
+        [*row["labels"], *(row["facts"].get(name, "-") for name in told), _remark(row)]
         for row in table["rows"]
     ]
-    return [*table["columns"], "call", "layer", "remark"], rows
+    return [*table["columns"], *told, "remark"], rows
 
 
 def _remark(row: Mapping[str, Any]) -> str:

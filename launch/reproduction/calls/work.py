@@ -103,7 +103,7 @@ def frames_of(cell: Cell, folder: epath.Path) -> dict[str, Any]:
     heard = wave.wave[:_MOST_SAMPLES]
     frames = model.layers(heard, normalise="none").layers[-1]
     np.savez(folder / FRAMES, wave=heard, frames=frames)
-    return {"call": call.id, "layer": str(model.config.depth)}
+    return {"of": cell.title, "call": call.id, "layer": str(model.config.depth)}
 
 
 def features_of(cell: Cell, folder: epath.Path) -> dict[str, Any]:
