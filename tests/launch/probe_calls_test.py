@@ -26,7 +26,7 @@ NEAR = {"kinds": ("knn",), "neighbours": (1, 3)}
 def table(**changes):
     """What a manifest tells of the calls: a column each."""
     label = [("yelp", "bark", "growl")[i % 3] for i in range(CLIPS)]
-    split = ["train"] * 36 + ["validation"] * 12 + ["test"] * 12
+    split = ["train"] * 36 + ["validation"] * 11 + ["test"] * 13
     return {
         "id": [f"c{i:02d}" for i in range(CLIPS)],
         "label": label,
@@ -127,7 +127,7 @@ def test_a_command_leaves_tables_figures_and_predictions(tmp_path, monkeypatch):
         assert [m["model"] for m in models] == ["a", "b", "fusion"]
         for model in models:
             own = rows[(rows.kind == kind) & (rows.model == model["model"])]
-            assert sorted(own.seed.unique()) == [3, 4] and len(own) == 24
+            assert sorted(own.seed.unique()) == [3, 4] and len(own) == 26
             uar = [
                 metrics.recall_score(
                     one.label,
@@ -140,13 +140,15 @@ def test_a_command_leaves_tables_figures_and_predictions(tmp_path, monkeypatch):
             ]
             assert model["test"]["seeds"] == pytest.approx(uar)
             assert set(own.layer) == {model["layer"]}
+    truth = dict(zip(table()["id"], table()["label"], strict=True))
+    assert rows.label.tolist() == [truth[name] for name in rows.id]
     chances = rows[[f"p_{name}" for name in ("bark", "growl", "yelp", "howl")]]
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
     a, b, fused = (
         chances[(rows.kind == "mlp") & (rows.model == m)] for m in ("a", "b", "fusion")
     )
     np.testing.assert_allclose(fused, (a.to_numpy() + b.to_numpy()) / 2, atol=1e-6)
-    assert report.read_confusions(out / "mlp")["fusion"].sum() == 24
+    assert report.read_confusions(out / "mlp")["fusion"].sum() == 26
     weights = found["kinds"]["weighted"]["layers"][0]["weights"]
     assert sum(weights.values()) == pytest.approx(1)
 
@@ -176,6 +178,12 @@ def test_what_is_there_is_not_done_again_nor_lost(tmp_path, monkeypatch, undrawn
     )
     run(given, out, said, kinds=("knn", "linear"), overwrite=True)
     assert swept == ["linear", "linear"] and "are replaced" in said[-1] + str(said)
+    # Probes of another split are none of these.
+    monkeypatch.undo()
+    monkeypatch.setattr(probing_files, "_draw", lambda *_: None)
+    apart = {"split": "leave_one_group_out"}
+    fresh = run(given, tmp_path / "fresh", **apart)
+    assert run(given, out, overwrite=True, **apart)["kinds"] == fresh["kinds"]
     (out / "result.json").write_text("{}")
     with pytest.raises(ProbingError, match="not of this command"):
         run(given, out)
@@ -237,12 +245,13 @@ def test_models_that_know_other_things_of_a_call_are_refused(fact, tmp_path, und
 
 
 def test_folds_are_tested_once_each(tmp_path, undrawn):
-    folds = [f"fold{i // 12 + 1}" for i in range(CLIPS)]
+    # Of different sizes, so that their mean is not what all clips give together.
+    folds = [f"fold{n}" for n in np.repeat(range(1, 6), [6, 9, 13, 15, 17])]
     given = [write(tmp_path / "a", table(split=folds))]
     found = run(given, tmp_path / "manifest")
     assert found["kinds"]["knn"]["folds"] == [f"fold{n}" for n in range(1, 6)]
-    same = {"train": 36, "validation": 12, "test": 12}
-    assert found["kinds"]["knn"]["clips"]["fold2"] == same
+    sizes = {"train": 38, "validation": 13, "test": 9}
+    assert found["kinds"]["knn"]["clips"]["fold2"] == sizes
     rows = pq.read_table(tmp_path / "manifest/predictions.parquet").to_pandas()
     assert sorted(rows.id) == table()["id"] and set(rows.seed) == {0}
     model = found["kinds"]["knn"]["models"][0]
