@@ -116,14 +116,12 @@ def _trainings(name: str, told: Sequence[Row]) -> list[str]:
     head = [f"without ({_UNIT[name]})", f"hidden frames of ({_UNIT[name]})"]
     head += ["clusters told", "by repeating the nearest visible frame's"]
     head += ["by the most frequent one", "loss", "of the best constant"]
-    head += ["steps", "minutes"]
     lines = _head(head)
     for row in told:
         cells = [row["unit"], row["chooser"]]
         for key in ("masked_accuracy", "copied_accuracy", "most_frequent"):
             cells.append(_number(row[key]))
         cells += [f"{row['loss']:.2f}", f"{row['unigram_loss']:.2f}"]
-        cells += [str(row["steps"]), f"{row['seconds'] / 60:.0f}"]
         lines.append(_row(cells))
     return lines
 

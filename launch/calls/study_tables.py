@@ -140,11 +140,14 @@ def _confusion(calls: StudyCalls, unit: str, predicted: np.ndarray) -> np.ndarra
     return np.stack(matrices)
 
 
-def over_units(value: Mapping[str, float]) -> dict[str, float | None]:
-    """Mean of units, with Student's 95 % interval over them."""
+def over_units(
+    value: Mapping[str, float], lowest: float = 0.0
+) -> dict[str, float | None]:
+    """Mean of units, with Student's 95 % interval over them, cut to [lowest, 1]."""
     values = list(value.values())
     mean, width = float(np.mean(values)), half_width(values)
-    return {"value": mean, "low": number(mean - width), "high": number(mean + width)}
+    low, high = np.clip([mean - width, mean + width], lowest, 1.0)
+    return {"value": mean, "low": number(low), "high": number(high)}
 
 
 def rows(calls: StudyCalls, members: Members) -> list[Row]:
@@ -233,7 +236,7 @@ def differences(
                     "set": calls.name,
                     "name": one,
                     "less": other,
-                    "uar": over_units(units),
+                    "uar": over_units(units, -1.0),
                     "units": units,
                     "ahead": sum(value > 0 for value in units.values()),
                 }
@@ -266,8 +269,8 @@ def trainings(
     """Of each pre-training what it predicts of calls of somebody that it never heard.
 
     Returns:
-      `set`, `unit`, `chooser` (whose calls they are), `seed`, `steps`, `seconds`, and
-      the held-out figures of `sigjax.tasks.masked_prediction`.
+      `set`, `unit`, `chooser` (whose calls they are), `seed`, `steps`, and the held-out
+      figures of `sigjax.tasks.masked_prediction`.
     """
     told = []
     for cell in cells.values():
@@ -283,7 +286,6 @@ def trainings(
                 "chooser": calls.sides(cell.unit).chooser,
                 "seed": cell.seed,
                 "steps": outcome.result["steps"],
-                "seconds": outcome.record["seconds"],
                 **{name: float(figures[name]) for name in names},
                 "unigram_loss": float(figures["unigram_loss"]),
             }

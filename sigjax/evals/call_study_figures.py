@@ -82,7 +82,7 @@ def draw(path: epath.PathLike, panels: Sequence[Panel], *, title: str, note: str
         _curves(left, panel)
         _scores(middle, panel)
         _confusion(right, panel)
-    figure.suptitle(f"{title}\n", fontsize=13)
+    figure.suptitle(f"{title}\n\n", fontsize=13)
     figure.text(0.5, 0.983, f"\n{note}", ha="center", va="top", fontsize=9)
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=100)

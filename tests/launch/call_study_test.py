@@ -283,11 +283,13 @@ def test_rows_are_means_over_seeds_and_intervals_over_units():
 
 
 def test_intervals_are_students():
-    found = study_tables.over_units({"a": 0.1, "b": 0.2, "c": 0.6})
+    found = study_tables.over_units({"a": 0.1, "b": 0.2, "c": 0.6}, -1.0)
     half = 4.302653 * np.std([0.1, 0.2, 0.6], ddof=1) / np.sqrt(3)
     assert found["value"] == pytest.approx(0.3)
     assert found["high"] == pytest.approx(0.3 + half, rel=1e-5)
     assert found["low"] == pytest.approx(0.3 - half, rel=1e-5)
+    cut = study_tables.over_units({"a": 0.1, "b": 0.2, "c": 0.6})
+    assert cut["low"] == 0 and cut["high"] == found["high"]
     alone = study_tables.over_units({"a": 0.5})
     assert alone == {"value": 0.5, "low": None, "high": None}
 
