@@ -19,6 +19,8 @@ A second iteration predicts 500 clusters of layer 6 of the first run's encoder:
 Variants (after a colon; several are joined by +, as in `nano+second`):
   base    the same as none: 94 M parameters, crops of 15.6 s, for accelerators.
   nano    0.9 M parameters, crops of 1 s, for calls and digits on a CPU.
+  short   for calls of half a second and minutes of training; after another, as in
+          `nano+short`, which docs/calls_on_real_data.md measures.
   second  the second iteration: another run's layer.
   demo    nano on simulated sounds: a few minutes on two cores.
   smoke   a few steps of a tiny encoder on seconds of simulated sound, < 20 s.
@@ -45,6 +47,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         "": lambda c: c,
         "base": lambda c: c,
         "nano": nano,
+        "short": short,
         "second": second,
         "demo": demo,
         "smoke": smoke,
@@ -174,6 +177,22 @@ def nano(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     c.optim.clip_norm = 1.0
     c.train.steps, c.train.log_every = 6000, 50
     c.train.checkpoint_every = c.train.evaluate_every = 500
+    return c
+
+
+def short(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Crops of half a second, few of them, for not many steps."""
+    c.data.window_s = 0.5
+    # More steps of the same sound, which is what little time has few of.
+    c.data.batch_size = 16
+    # A call has some 20 frames: a span of 10 would hide half of it in one piece. Less
+    # is hidden as well, 47 % for 57 %.
+    c.task.mask_length, c.task.mask_rate = 5, 0.12
+    # Dropout is for long trainings; with it this one was not tried.
+    c.model = dict(c.model, dropout=0.0, attention_dropout=0.0, feature_dropout=0.0)
+    c.optim.learning_rate, c.optim.warmup_steps = 2e-3, 100
+    c.train.steps = 800
+    c.train.checkpoint_every, c.train.evaluate_every = 200, 400
     return c
 
 
