@@ -1,10 +1,10 @@
 """Sizes of the study: encoders, how they are pre-trained, how they are probed."""
 
 import dataclasses
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
-from configs import speech_encoder
 from launch.calls.study_data import ESC10, FSDD
 from sigjax.evals.layer_probes import ProbeProtocol, protocol
 
@@ -27,7 +27,8 @@ class Size:
 
     def trained_says(self, name: str) -> str:
         """How encoders of a set are pre-trained, in words."""
-        config = speech_encoder.get_config(self.variant)
+        module = importlib.import_module("configs.speech_encoder")
+        config = module.get_config(self.variant)
         config.update_from_flattened_dict(dict(self.overrides[name]))
         crops = f"{config.data.batch_size} crops of up to {config.data.window_s:g} s"
         return f"pre-trained for {config.train.steps:,} steps of {crops}"
