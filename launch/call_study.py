@@ -16,7 +16,6 @@ tables of what is there.
 """
 
 import functools
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,14 +37,14 @@ from launch.calls.study_data import (
 )
 from launch.calls.study_work import Work
 from launch.event_study import rounded
-from launch.pages import into_page
+from launch.pages import publish
 from launch.reproduction.claims import ClaimError
 from launch.reproduction.rendering import made_with
 from launch.reproduction.runner import Cells
 from sigjax.data.audio import AudioError
 from sigjax.data.clips import ManifestError
 from sigjax.evals import call_study_figures
-from sigjax.train.writer import WorkdirError, prepare_workdir, replace_file
+from sigjax.train.writer import WorkdirError, prepare_workdir
 
 EXPECTED_ERRORS = (
     AudioError,
@@ -170,13 +169,7 @@ def write(found: Mapping[str, Any], output: str) -> str:
         " probes that never heard it; validation chooses the layer; confusion: of the"
         " best encoder or fusion, by its test score",
     )
-    told = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-    replace_file(epath.Path(f"{output}.json"), told.encode())
-    page = epath.Path(f"{output}.md")
-    if not page.exists():
-        return text
-    replace_file(page, into_page(page.read_text(), text).encode())
-    return f"{page}: {len(found['rows'])} rows"
+    return publish(output, found, text)
 
 
 def define_flags() -> None:

@@ -17,7 +17,6 @@ trained on instead: what a recipe may be chosen by. --epochs trains longer.
 
 import dataclasses
 import functools
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,14 +27,14 @@ from etils import epath
 from launch import command, runtime
 from launch.audio_events import study_cells, study_page, study_sizes, study_tables
 from launch.audio_events.study_data import FOLDS, EventClips, StudyError, read_esc10
-from launch.pages import into_page
+from launch.pages import publish
 from launch.reproduction.claims import ClaimError
 from launch.reproduction.rendering import made_with
 from launch.reproduction.runner import Cells
 from sigjax.data.audio import AudioError
 from sigjax.data.clips import ManifestError
 from sigjax.evals import event_study_figures
-from sigjax.train.writer import WorkdirError, prepare_workdir, replace_file
+from sigjax.train.writer import WorkdirError, prepare_workdir
 
 EXPECTED_ERRORS = (
     AudioError,
@@ -141,13 +140,7 @@ def write(found: Mapping[str, Any], output: str) -> str:
         note=f"size {found['size']}; 320 training clips; 95 % intervals over sources of"
         " test clips and over seeds",
     )
-    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-    replace_file(epath.Path(f"{output}.json"), text.encode())
-    page = epath.Path(f"{output}.md")
-    if not page.exists():
-        return tables
-    replace_file(page, into_page(page.read_text(), tables).encode())
-    return f"{page}: {len(found['rows'])} rows"
+    return publish(output, found, tables)
 
 
 def define_flags() -> None:

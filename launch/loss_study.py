@@ -17,10 +17,9 @@ from absl import app, flags
 from etils import epath
 
 from launch import command
-from launch.pages import into_page
+from launch.pages import publish
 from sigjax.evals import loss_study_figures
 from sigjax.evals.loss_study_figures import Mark
-from sigjax.train.writer import replace_file
 
 SHEETS = {
     "losses": "Pre-trained on E4 and the training people",
@@ -205,15 +204,7 @@ def main(argv: list[str]) -> None:
         note="linear probes; 23 people, 5 scripted activities; pre-training never"
         " met the people tested on",
     )
-    text = json.dumps(found, indent=1, ensure_ascii=False) + "\n"
-    replace_file(epath.Path(f"{given.output}.json"), text.encode())
-    page = epath.Path(f"{given.output}.md")
-    if not page.exists():
-        print(markdown(found))
-        return
-    text = into_page(page.read_text(), markdown(found))
-    replace_file(page, text.encode())
-    print(f"{page}: tables of {len(found['rows'])} rows")
+    print(publish(given.output, found, markdown(found)))
 
 
 if __name__ == "__main__":

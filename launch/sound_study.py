@@ -20,7 +20,7 @@ from absl import app, flags
 from etils import epath
 
 from launch import runtime
-from launch.pages import into_page
+from launch.pages import publish
 from launch.sounds.study_cells import Cell, Cells, Environment, Motors
 from launch.sounds.study_data import StudyError
 from launch.sounds.study_page import markdown, marks
@@ -28,7 +28,7 @@ from launch.sounds.study_tables import environment_rows, motor_rows
 from sigjax.data.audio import AudioError
 from sigjax.data.machine_sound.clips import ManifestError
 from sigjax.evals import sound_study_figures
-from sigjax.train.writer import prepare_workdir, replace_file
+from sigjax.train.writer import prepare_workdir
 
 PARTS = ("bldc", "motors", "esc10")
 _say = functools.partial(print, flush=True)
@@ -133,14 +133,7 @@ def main(argv: list[str]) -> None:
         print(markdown(found))
         return
     sound_study_figures.draw(f"{given.output}.png", marks(found))
-    replace_file(epath.Path(f"{given.output}.json"), as_text(found).encode())
-    page = epath.Path(f"{given.output}.md")
-    if not page.exists():
-        print(markdown(found))
-        return
-    text = into_page(page.read_text(), markdown(found))
-    replace_file(page, text.encode())
-    print(f"{page}: {len(found['motors']) + len(found['environment'])} rows")
+    print(publish(given.output, found, markdown(found), as_text(found)))
 
 
 if __name__ == "__main__":

@@ -382,7 +382,7 @@ def test_tables_and_figure_show_every_variant(found, tmp_path):
     assert event_study.write(told, str(output)) == text
     page = epath.Path(f"{output}.md")
     page.write_text(f"a\n{pages.MARK}\nold\n{pages.MARK}\nb")
-    assert "rows" in event_study.write(told, str(output))
+    assert str(page) in event_study.write(told, str(output))
     assert text in page.read_text() and "\nold\n" not in page.read_text()
     with PIL.Image.open(f"{output}.png") as picture:
         assert picture.width > 800 and np.asarray(picture.convert("L")).std() > 5
