@@ -77,11 +77,11 @@ def test_the_figure_is_written(workdir, tmp_path):
 
 def test_tables_are_put_between_the_marks_of_a_page():
     page = f"above\n{pages.MARK}\nold\n{pages.MARK}\nbelow\n"
-    found = loss_study.into_page(page, "new")
+    found = pages.into_page(page, "new")
     assert found == f"above\n{pages.MARK}\n\nnew\n{pages.MARK}\nbelow\n"
-    assert loss_study.into_page(found, "new") == found
+    assert pages.into_page(found, "new") == found
     with pytest.raises(ValueError, match="two lines"):
-        loss_study.into_page("no marks", "new")
+        pages.into_page("no marks", "new")
 
 
 def test_simulated_or_missing_sheets_are_errors(workdir, tmp_path):

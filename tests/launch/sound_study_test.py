@@ -311,9 +311,9 @@ def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(data.StudyError, match="Dog bark"):
         data.environment(tmp_path)
     with pytest.raises(ValueError, match="two lines"):
-        sound_study.into_page("no marks", "x")
+        pages.into_page("no marks", "x")
     page = f"a\n{pages.MARK}\nold\n{pages.MARK}\nb"
-    assert sound_study.into_page(page, "new") == (
+    assert pages.into_page(page, "new") == (
         f"a\n{pages.MARK}\n\nnew\n{pages.MARK}\nb"
     )
 
@@ -344,7 +344,7 @@ def test_the_committed_page_is_of_the_committed_numbers():
     root = epath.Path(sound_study.__file__).parents[1] / "docs"
     found = json.loads((root / "machine_sounds_on_real_data.json").read_text())
     page = (root / "machine_sounds_on_real_data.md").read_text()
-    assert sound_study.into_page(page, markdown(found)) == page
+    assert pages.into_page(page, markdown(found)) == page
     assert dataclasses.is_dataclass(Cells) and sound_study_cells.READINGS
 
 
