@@ -313,9 +313,7 @@ def test_what_is_not_there_is_said(tmp_path):
     with pytest.raises(ValueError, match="two lines"):
         pages.into_page("no marks", "x")
     page = f"a\n{pages.MARK}\nold\n{pages.MARK}\nb"
-    assert pages.into_page(page, "new") == (
-        f"a\n{pages.MARK}\n\nnew\n{pages.MARK}\nb"
-    )
+    assert pages.into_page(page, "new") == (f"a\n{pages.MARK}\n\nnew\n{pages.MARK}\nb")
 
 
 def test_the_motors_are_those_of_the_protocol(real_data):
