@@ -69,6 +69,7 @@ def test_pca_alone_is_drawn_with_a_colour_for_each_class(tmp_path):
     assert _colours(path)[:4] == [True, True, False, True]
 
 
+@pytest.mark.survival
 def test_pca_and_umap_are_drawn_side_by_side(tmp_path):
     label = _labels([12, 12, 12], missing=3)
     x = np.random.default_rng(0).normal(size=(len(label), 5)) + 4 * label[:, None]

@@ -183,6 +183,7 @@ def test_bars_are_fitted_on_whom_they_may_be(monkeypatch):
     assert asked == [(study_plain.SEGMENTS, "ben", SIZE.probes["fsdd"])]
 
 
+@pytest.mark.survival
 def test_machines_know_digits_by_their_sound(folder):
     calls = study_data.read_fsdd(folder)
     found = study_plain.features(calls)

@@ -167,6 +167,7 @@ def pretrained(tmp_path, monkeypatch):
     return tmp_path, system, variables
 
 
+@pytest.mark.survival
 def test_a_pretraining_run_has_figures_of_everybody_held_out(pretrained):
     workdir, system, variables = pretrained
     said = evaluate.evaluate_run(workdir)

@@ -207,6 +207,7 @@ def harnet_bundle(folder):
     return variables
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize("trainable", [False, True])
 def test_converted_weights_carry_a_classifier(trainable, sets, tmp_path):
     given = harnet_bundle(tmp_path / "harnet")

@@ -72,6 +72,12 @@ def run(given, output, say=None, **changes):
     return run_probing(asked, said.append, shown=False)
 
 
+def predictions(out):
+    """Columns of the table of predictions."""
+    rows = pq.read_table(out / "predictions.parquet").to_pydict()
+    return {name: np.array(values) for name, values in rows.items()}
+
+
 def guesses(features, label, classes, folds, asked, **_):
     """What `sweep` finds, of probes whose posteriors are random."""
     rng = np.random.default_rng(ord(features[0].model[0]))
@@ -121,33 +127,38 @@ def test_a_command_leaves_tables_figures_and_predictions(tmp_path, monkeypatch):
     assert found["chance"] == pytest.approx(1 / 3) and found["clips"]["used"] == CLIPS
     assert any("calls of 4 classes; models: a, b" in line for line in said)
     assert any("classes without a call: howl" in line for line in said)
-    rows = pq.read_table(out / "predictions.parquet").to_pandas()
+    rows = predictions(out)
     for kind in ("mlp", "weighted"):
         models = found["kinds"][kind]["models"]
         assert [m["model"] for m in models] == ["a", "b", "fusion"]
         for model in models:
-            own = rows[(rows.kind == kind) & (rows.model == model["model"])]
-            assert sorted(own.seed.unique()) == [3, 4] and len(own) == 26
-            uar = [
-                metrics.recall_score(
-                    one.label,
-                    one.predicted,
-                    labels=one.label.unique(),
-                    average="macro",
-                    zero_division=0,
+            own = (rows["kind"] == kind) & (rows["model"] == model["model"])
+            assert own.sum() == 26 and set(rows["seed"][own]) == {3, 4}
+            uar = []
+            for seed in (3, 4):
+                one = own & (rows["seed"] == seed)
+                label = rows["label"][one]
+                uar.append(
+                    metrics.recall_score(
+                        label,
+                        rows["predicted"][one],
+                        labels=np.unique(label),
+                        average="macro",
+                        zero_division=0,
+                    )
                 )
-                for _, one in own.groupby("seed")
-            ]
             assert model["test"]["seeds"] == pytest.approx(uar)
-            assert set(own.layer) == {model["layer"]}
+            assert set(rows["layer"][own]) == {model["layer"]}
     truth = dict(zip(table()["id"], table()["label"], strict=True))
-    assert rows.label.tolist() == [truth[name] for name in rows.id]
-    chances = rows[[f"p_{name}" for name in ("bark", "growl", "yelp", "howl")]]
+    assert rows["label"].tolist() == [truth[name] for name in rows["id"]]
+    names = ("bark", "growl", "yelp", "howl")
+    chances = np.stack([rows[f"p_{name}"] for name in names], axis=1)
     np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-5)
     a, b, fused = (
-        chances[(rows.kind == "mlp") & (rows.model == m)] for m in ("a", "b", "fusion")
+        chances[(rows["kind"] == "mlp") & (rows["model"] == m)]
+        for m in ("a", "b", "fusion")
     )
-    np.testing.assert_allclose(fused, (a.to_numpy() + b.to_numpy()) / 2, atol=1e-6)
+    np.testing.assert_allclose(fused, (a + b) / 2, atol=1e-6)
     assert report.read_confusions(out / "mlp")["fusion"].sum() == 26
     weights = found["kinds"]["weighted"]["layers"][0]["weights"]
     assert sum(weights.values()) == pytest.approx(1)
@@ -252,10 +263,10 @@ def test_folds_are_tested_once_each(tmp_path, undrawn):
     assert found["kinds"]["knn"]["folds"] == [f"fold{n}" for n in range(1, 6)]
     sizes = {"train": 38, "validation": 13, "test": 9}
     assert found["kinds"]["knn"]["clips"]["fold2"] == sizes
-    rows = pq.read_table(tmp_path / "manifest/predictions.parquet").to_pandas()
-    assert sorted(rows.id) == table()["id"] and set(rows.seed) == {0}
+    rows = predictions(tmp_path / "manifest")
+    assert sorted(rows["id"]) == table()["id"] and set(rows["seed"]) == {0}
     model = found["kinds"]["knn"]["models"][0]
-    pooled = metrics.balanced_accuracy_score(rows.label, rows.predicted)
+    pooled = metrics.balanced_accuracy_score(rows["label"], rows["predicted"])
     assert model["pooled"]["value"] == pytest.approx(pooled)
     assert "| sd " in found["table"] and "oracle" in found["legend"][-1]
     apart = run(given, tmp_path / "out", split="leave_one_group_out")

@@ -50,6 +50,7 @@ def test_a_run_keeps_the_statistics_of_its_input(general):
     assert system.make_task(system.open_data(general)).classes == 4
 
 
+@pytest.mark.survival
 def test_a_machine_starts_from_the_general_classifier(general, tmp_path):
     config = smoke(str(general / "sets"))
     config.data.machines = ("fan",)
@@ -205,6 +206,7 @@ def test_an_export_scores_as_the_evaluation_did(general, evaluated, tmp_path):
         export_sounds(general, tmp_path / "b", "knnn")
 
 
+@pytest.mark.survival
 def test_parts_are_evaluated_together(general, tmp_path):
     config = asd_autoencoder.get_config("smoke")
     config.mesh.data, config.train.steps = 1, 1
