@@ -128,17 +128,20 @@ def panels(found: Mapping[str, Any]) -> list[call_study_figures.Panel]:
         rich = study_plain.RICH[name]
         lines = (study_plain.machine(rich), f"{rich}: MLP", study_plain.TRIVIAL[name])
         best = study_page.best_row(rows)
+        most = max(len(row["units"]) for row in rows)
         made.append(
             call_study_figures.Panel(
                 title=title,
                 unit="speaker" if name == FSDD else "fold",
                 curves={
-                    row["name"]: [_score(k, own) for k, own in row["curve"].items()]
+                    _named(row, most): [
+                        _score(k, own) for k, own in row["curve"].items()
+                    ]
                     for row in rows
                     if "curve" in row
                 },
                 lines={n: by[n]["uar"]["value"] for n in lines if n in by},
-                scores=[_score(row["name"], row) for row in rows],
+                scores=[_score(_named(row, most), row) for row in rows],
                 confusion=np.array(best["confusion"]),
                 classes=found["classes"][name],
                 confusion_of=best["name"],
@@ -146,6 +149,12 @@ def panels(found: Mapping[str, Any]) -> list[call_study_figures.Panel]:
             )
         )
     return made
+
+
+def _named(row: Mapping[str, Any], most: int) -> str:
+    """A row's name, with how many units it is of where that is not all."""
+    few = len(row["units"])
+    return row["name"] if few == most else f"{row['name']} ({few} of {most})"
 
 
 def _score(name: str, row: Mapping[str, Any]) -> call_study_figures.Score:
