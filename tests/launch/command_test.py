@@ -13,11 +13,11 @@ _STOPPED = """
 import atexit, os, signal, sys
 from launch import command
 
-class Library:
+class Fragile:
     def __del__(self, kill=os.kill, me=os.getpid(), number=signal.SIGSEGV):
         kill(me, number)
 
-sys.library = Library()
+sys.fragile = Fragile()
 atexit.register(print, "tidied up")
 with command.told((), "stopped"):
     signal.raise_signal(signal.{number})
