@@ -19,11 +19,26 @@ import jax.numpy as jnp
 import optax
 
 from sigjax.train.averaging import AveragingConfig, averaging
+from sigjax.train.optim_groups import (
+    GroupConfig,
+    OptimError,
+    Ungrouped,
+    check_patterns,
+    in_groups,
+    names,
+)
 from sigjax.typing import Array, PyTree
 
-
-class OptimError(ValueError):
-    """Settings of the optimizer that do not fit the model; says which."""
+__all__ = [
+    "GroupConfig",
+    "OptimConfig",
+    "OptimError",
+    "Optimizer",
+    "decay_mask",
+    "make_optimizer",
+    "make_schedule",
+    "multiply",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +70,11 @@ class OptimConfig:
         name, such as `("^head", 10.0)` for heads that start from random weights.
       averaging: What a run is judged by instead of its last weights; see
         `AveragingConfig`.
+      groups: Parameters with an AdamW of their own, such as the two networks of a GAN;
+        see `GroupConfig`. `schedule`, `weight_decay` and `eps` are those above, and so
+        is `clip_norm`, of each group's own gradient. The rate in the log is that above.
+      ungrouped: What becomes of parameters that no group takes, if there are groups:
+        `"error"` refuses them, `"base"` gives them to the optimizer of `name`.
     """
 
     name: Literal["adamw", "prodigy"]
@@ -76,6 +96,8 @@ class OptimConfig:
     eps: float = 1e-8
     multipliers: tuple[tuple[str, float], ...] = ()
     averaging: AveragingConfig = AveragingConfig()
+    groups: tuple[GroupConfig, ...] = ()
+    ungrouped: Ungrouped = "error"
 
     def __post_init__(self):
         """Refuses steps that never come and names that are no regular expression."""
@@ -93,6 +115,12 @@ class OptimConfig:
                 re.compile(pattern)
             except re.error as error:
                 raise ValueError(f"multipliers: {pattern!r}: {error}") from error
+        for group in self.groups:
+            if self.name == "prodigy" and group.learning_rate is None:
+                raise ValueError(
+                    f"groups: {group.pattern!r} needs a learning_rate: it has AdamW,"
+                    " and that of the whole is Prodigy's"
+                )
 
 
 class Optimizer(NamedTuple):
@@ -169,48 +197,51 @@ def multiply(
       A transformation whose `init` raises `OptimError` if no parameter has the name.
     """
 
-    def factor(path, leaf) -> float:
-        name = jax.tree_util.keystr(path, simple=True, separator="/")
+    def factor(name: str) -> float:
         found = (f for pattern, f in multipliers if re.search(pattern, name))
         return next(found, 1.0)
 
     def init(params):
-        leaves = jax.tree_util.tree_leaves_with_path(params)
-        names = [
-            jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves
-        ]
-        for pattern, _ in multipliers:
-            if not any(re.search(pattern, name) for name in names):
-                raise OptimError(
-                    f"optim.multipliers: {pattern!r} is found in the name of no"
-                    f" parameter; the first of them is {names[0]!r}"
-                )
+        check_patterns(tuple(p for p, _ in multipliers), params, "optim.multipliers")
         return optax.EmptyState()
 
     def update(updates, state, params=None):
         del params
-        factors = jax.tree_util.tree_map_with_path(factor, updates)
+        factors = jax.tree.map(factor, names(updates))
         return jax.tree.map(lambda u, f: f * u, updates, factors), state
 
     return optax.GradientTransformation(init, update)
 
 
+def _adamw(config: OptimConfig, schedule: Callable[[Any], Array]):
+    return optax.adamw(
+        schedule,
+        b1=config.b1,
+        b2=config.b2,
+        eps=config.eps,
+        weight_decay=config.weight_decay,
+        mask=decay_mask,
+    )
+
+
+def _clipped(config: OptimConfig, tx: optax.GradientTransformation):
+    if config.clip_norm is None:
+        return tx
+    return optax.chain(optax.clip_by_global_norm(config.clip_norm), tx)
+
+
 def make_optimizer(
     config: OptimConfig, *, steps_per_epoch: int, total_steps: int
 ) -> Optimizer:
-    """Builds clipping, optimizer, schedule, multipliers and averaging."""
-    schedule = make_schedule(
-        config, steps_per_epoch=steps_per_epoch, total_steps=total_steps
-    )
+    """Builds clipping, optimizer, schedule, groups, multipliers and averaging.
+
+    The transformation's `init` raises `OptimError` if groups or multipliers do not fit
+    the parameters.
+    """
+    length = {"steps_per_epoch": steps_per_epoch, "total_steps": total_steps}
+    schedule = make_schedule(config, **length)
     if config.name == "adamw":
-        tx = optax.adamw(
-            schedule,
-            b1=config.b1,
-            b2=config.b2,
-            eps=config.eps,
-            weight_decay=config.weight_decay,
-            mask=decay_mask,
-        )
+        tx = _adamw(config, schedule)
     else:
         tx = optax.contrib.prodigy(
             schedule,
@@ -220,9 +251,21 @@ def make_optimizer(
             # Without it a warm-up inflates the estimated distance to the solution.
             safeguard_warmup=config.warmup_epochs > 0,
         )
-    if config.clip_norm is not None:
-        tx = optax.chain(optax.clip_by_global_norm(config.clip_norm), tx)
+    tx = _clipped(config, tx)
+
+    def of_group(group: GroupConfig) -> optax.GradientTransformation:
+        given = {k: getattr(group, k) for k in ("learning_rate", "b1", "b2")}
+        own = dataclasses.replace(
+            config, **{k: v for k, v in given.items() if v is not None}
+        )
+        rate = make_schedule(own, **length)
+        # Its optimizer counts its own updates, the last of `every` steps each.
+        every = group.every
+        return _clipped(own, _adamw(own, lambda n: rate((n + 1) * every - 1)))
+
     # Only where they are asked for: the states of other runs stay as they were saved.
+    if config.groups:
+        tx = in_groups(config.groups, config.ungrouped, of_group, tx)
     if config.multipliers:
         tx = optax.chain(tx, multiply(config.multipliers))
     if config.averaging.kind != "none":

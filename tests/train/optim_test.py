@@ -4,7 +4,9 @@ import numpy as np
 import optax
 import pytest
 
+from sigjax.train.averaging import AveragingConfig, averaged
 from sigjax.train.optim import (
+    GroupConfig,
     OptimConfig,
     OptimError,
     decay_mask,
@@ -129,3 +131,120 @@ def test_what_is_not_asked_for_leaves_no_trace_in_the_state():
         {"kernel": jnp.zeros(1)}
     )
     assert len(state) == 2  # clipping and AdamW
+
+
+GAN = {
+    "generator": {"layer0": {"kernel": jnp.ones((2, 3)), "bias": jnp.ones(3)}},
+    "critic": {"layer0": {"kernel": jnp.full((3, 1), 2.0), "bias": jnp.ones(1)}},
+}
+BOTH = (
+    GroupConfig(pattern="^generator/", learning_rate=1e-3, b1=0.5, every=3),
+    GroupConfig(pattern="^critic/", learning_rate=4e-3, b1=0.0, b2=0.9),
+)
+
+
+def grouped(groups=BOTH, steps=40, **changes):
+    config = OptimConfig(
+        name="adamw", learning_rate=2e-3, schedule="cosine", warmup_epochs=0.5,
+        weight_decay=0.1, groups=groups, **changes,
+    )  # fmt: skip
+    return make_optimizer(config, steps_per_epoch=10, total_steps=steps).tx
+
+
+def gradients(seed):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda p: jnp.asarray(rng.normal(size=p.shape), "f4"), GAN)
+
+
+def walk(tx, params, grads, state=None):
+    """Parameters after each step, and the last state."""
+    state = tx.init(params) if state is None else state
+    update, path = jax.jit(tx.update), []
+    for grad in grads:
+        updates, state = update(grad, state, params)
+        params = optax.apply_updates(params, updates)
+        path.append(params)
+    return path, state
+
+
+def test_each_group_walks_as_if_alone():
+    """Own rate, moments and clipping; the generator with every third gradient."""
+    grads = [gradients(seed) for seed in range(7)]
+    path, _ = walk(grouped(), GAN, grads)
+
+    def alone(name, settings, grads, rate):
+        tx = optax.chain(
+            optax.clip_by_global_norm(1.0),
+            optax.adamw(rate, **settings, weight_decay=0.1, mask=decay_mask),
+        )
+        return walk(tx, {name: GAN[name]}, [{name: g[name]} for g in grads])[0]
+
+    def rate(peak):
+        config = OptimConfig(
+            name="adamw", learning_rate=peak, schedule="cosine", warmup_epochs=0.5
+        )
+        return make_schedule(config, steps_per_epoch=10, total_steps=40)
+
+    critic = alone("critic", {"b1": 0.0, "b2": 0.9}, grads, rate(4e-3))
+    slow = rate(1e-3)
+    generator = alone(
+        "generator", {"b1": 0.5, "b2": 0.999}, [grads[2], grads[5]],
+        lambda n: slow(3 * n + 2),
+    )  # fmt: skip
+    expected = [GAN] * 2 + [generator[0]] * 3 + [generator[1]] * 2
+    for step, found in enumerate(path):
+        for name, other in (("critic", critic[step]), ("generator", expected[step])):
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7),
+                found[name],
+                other[name],
+            )
+
+
+def test_groups_stopped_and_continued_are_as_they_were():
+    grads = [gradients(seed) for seed in range(8)]
+    whole, end = walk(grouped(), GAN, grads)
+    first, state = walk(grouped(), GAN, grads[:4])
+    leaves, shape = jax.tree.flatten((first[-1], state))
+    saved = [np.asarray(leaf) for leaf in leaves]
+    params, state = jax.tree.unflatten(shape, [jnp.asarray(leaf) for leaf in saved])
+    rest, last = walk(grouped(), params, grads[4:], state)
+    jax.tree.map(np.testing.assert_array_equal, (rest[-1], last), (whole[-1], end))
+
+
+def test_who_takes_what_is_checked():
+    with pytest.raises(OptimError, match="groups: '.critik' is found in .* no param"):
+        grouped((*BOTH, GroupConfig(pattern="^critik"))).init(GAN)
+    with pytest.raises(OptimError, match="'layer0/bias' takes no parameter: earlier"):
+        grouped((*BOTH, GroupConfig(pattern="layer0/bias"))).init(GAN)
+    with pytest.raises(OptimError, match="no group takes 'critic/layer0/bias' and 1"):
+        grouped(BOTH[:1]).init(GAN)
+    with pytest.raises(ValueError, match="groups: '\\(': "):
+        GroupConfig(pattern="(")
+    for wrong in ({"every": 0}, {"learning_rate": -1.0}, {"b1": 1.0}, {"b2": -0.1}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            GroupConfig(pattern="a", **wrong)
+    with pytest.raises(ValueError, match="needs a learning_rate: it has AdamW"):
+        OptimConfig(
+            name="prodigy", learning_rate=1.0, groups=(GroupConfig(pattern="a"),)
+        )
+
+
+def test_the_base_optimizer_takes_the_rest_if_it_may():
+    """Prodigy on one network, AdamW on the other, and Prodigy's step in the log."""
+    config = OptimConfig(
+        name="prodigy", learning_rate=1.0, ungrouped="base", groups=BOTH[:1],
+        averaging=AveragingConfig(kind="ema"),
+    )  # fmt: skip
+    tx = make_optimizer(config, steps_per_epoch=10, total_steps=40).tx
+    path, state = walk(tx, GAN, [gradients(seed) for seed in range(4)])
+    assert float(optax.tree.get(state, "estim_lr")) > 0
+    # Averages are of all parameters, whoever moves them.
+    assert jax.tree.structure(averaged(state)) == jax.tree.structure(GAN)
+
+    def kernel(params, name):
+        return params[name]["layer0"]["kernel"]
+
+    for name, first in (("critic", 0), ("generator", 2)):
+        moved = [(kernel(p, name) != kernel(GAN, name)).any() for p in path]
+        assert moved == [step >= first for step in range(4)]
