@@ -1,0 +1,1 @@
+"""How well autoencoders do what they are for, beside what needs no training."""

@@ -1,0 +1,105 @@
+"""Ratios in decibels, filters against SciPy's, and a fair choice of their windows."""
+
+import numpy as np
+import pytest
+from scipy import signal
+
+from sigjax.evals.autoencoders import denoising
+
+
+def waves(n=6, s=128, seed=0):
+    """Sines of many pitches on an offset, two channels."""
+    rng = np.random.default_rng(seed)
+    turns = rng.uniform(2, 6, size=(n, 1, 2)) * np.linspace(0, 1, s)[None, :, None]
+    return 3 + np.sin(2 * np.pi * turns)
+
+
+def test_noise_has_the_ratio_that_was_asked_and_offsets_are_no_signal():
+    clean = waves()
+    for level in (-5.0, 10.0):
+        noisy = denoising.add_noise(clean, level, seed=1)
+        np.testing.assert_allclose(denoising.snr_db(clean, noisy), level)
+        again = denoising.add_noise(clean[:2], level, seed=1)
+        np.testing.assert_array_equal(again, noisy[:2])
+    assert denoising.snr_db(clean, clean).min() == np.inf
+    flat = np.ones((1, 8))
+    assert np.isnan(denoising.snr_db(flat, flat)).all()
+    np.testing.assert_array_equal(denoising.add_noise(flat, 0.0, seed=0), flat)
+
+
+def test_filters_are_scipys_about_the_mean_of_each_channel():
+    noisy = denoising.add_noise(waves(), 5.0, seed=0)
+    own = noisy[3, :, 1]
+    mean = own.mean()
+    expected = signal.wiener(own - mean, 7) + mean
+    np.testing.assert_allclose(denoising.wiener(noisy, 7)[3, :, 1], expected)
+    expected = signal.medfilt(own - mean, 5) + mean
+    np.testing.assert_allclose(denoising.median(noisy, 5)[3, :, 1], expected)
+    one = noisy[..., 0]
+    np.testing.assert_allclose(
+        denoising.median(one, 5), denoising.median(noisy, 5)[..., 0]
+    )
+    flat = np.ones((1, 16))
+    np.testing.assert_array_equal(denoising.wiener(flat, 5), flat)
+
+
+@pytest.mark.parametrize("kind", ["wiener", "median"])
+def test_the_window_is_the_one_that_gains_most_on_training_signals(kind):
+    clean = waves()
+    noisy = denoising.add_noise(clean, 0.0, seed=0)
+    found = denoising.choose(kind, clean, noisy)
+    apply = getattr(denoising, kind)
+    gained = {
+        w: denoising.mean_gain_db(clean, noisy, apply(noisy, w))
+        for w in denoising.WINDOWS
+    }
+    best = max(gained.values())
+    assert found.gain_db == best > 3
+    np.testing.assert_allclose(
+        denoising.mean_gain_db(clean, noisy, found.apply(noisy)), best
+    )
+    assert f", {max(gained, key=gained.get)} samples" in found.name
+
+
+def test_a_filter_that_only_harms_is_left_out():
+    rng = np.random.default_rng(0)
+    clean = rng.normal(size=(8, 64))  # As white as the noise, and 40 dB above it.
+    noisy = denoising.add_noise(clean, 40.0, seed=0)
+    found = denoising.choose("median", clean, noisy)
+    assert found.name == "median, 1 samples" and abs(found.gain_db) < 1e-9
+
+
+def test_no_gain_of_a_stationary_filter_is_better_than_wieners():
+    clean = waves(40)
+    noisy = denoising.add_noise(clean, 0.0, seed=0)
+    gains = denoising.stationary_gains(clean, noisy)
+    assert ((gains >= 0) & (gains <= 1)).all()
+
+    def error(g):
+        return ((denoising.apply_gains(noisy, g) - clean) ** 2).mean()
+
+    best = error(gains)
+    assert best < error(np.clip(gains + 0.1, 0, 1)) and best < error(gains * 0.8)
+    found = denoising.choose("stationary", clean, noisy)
+    np.testing.assert_allclose(found.apply(noisy), denoising.apply_gains(noisy, gains))
+    new = waves(8, seed=3)
+    gain = denoising.mean_gain_db(
+        new,
+        denoising.add_noise(new, 0.0, seed=9),
+        found.apply(denoising.add_noise(new, 0.0, seed=9)),
+    )
+    assert gain > 5
+
+
+def test_mistakes_are_told():
+    clean = waves()
+    with pytest.raises(ValueError, match="differ"):
+        denoising.snr_db(clean, clean[:, :5])
+    with pytest.raises(ValueError, match=r"odd numbers of samples, got \[4\]"):
+        denoising.choose("median", clean, clean, windows=(3, 4))
+    with pytest.raises(ValueError, match="no filter is named 'kalman'"):
+        denoising.choose("kalman", clean, clean)
+    with pytest.raises(ValueError, match="every signal is constant"):
+        denoising.mean_gain_db(np.ones((2, 4)), np.ones((2, 4)), np.ones((2, 4)))
+    with pytest.raises(ValueError, match="not \\(3,\\)"):
+        denoising.snr_db(np.zeros(3), np.zeros(3))
