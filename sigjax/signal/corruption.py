@@ -74,8 +74,9 @@ class CorruptionConfig:
     @property
     def snr_range(self) -> tuple[float | int, float | int]:
         """Lowest and highest ratio in dB."""
-        one = isinstance(self.snr_db, float | int)
-        return (self.snr_db, self.snr_db) if one else self.snr_db
+        if isinstance(self.snr_db, tuple):
+            return self.snr_db
+        return self.snr_db, self.snr_db
 
 
 def example_keys(x: Float[Array, "b *a"], key: PRNGKey) -> PRNGKey:
