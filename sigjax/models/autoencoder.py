@@ -150,6 +150,11 @@ def mirrored(
     layers = []
     after: Layer | None = None  # the encoder's layer that makes what is made here
     for number, layer in enumerate(encoder):
+        if layer.spectral:
+            raise ValueError(
+                f"layer {number} ({layer.kind}) of a tied encoder has a spectral norm:"
+                " the decoder would share the kernel without it"
+            )
         if layer.kind in ("dense", "conv"):
             layers.append(_mirror_of_kernel(layer, shapes[number : number + 2]))
             style = {"activation": activation}
@@ -252,8 +257,8 @@ class Autoencoder(nn.Module):
         Args:
           x: `[b, *input_shape]`.
           train: See `Stack`.
-          key: For one sample of each gaussian code, by the example's place in the
-            batch. Without it the mean is decoded.
+          key: For one sample of each gaussian code: a key for each example `[b]`, or
+            one that is divided by place. Without it the mean is decoded.
 
         Raises:
           ValueError: Another shape, or a key for a plain code.
@@ -338,6 +343,6 @@ class Autoencoder(nn.Module):
 
 def _sample(key: PRNGKey, mean: Array, log_variance: Array) -> Array:
     """`mean + std * noise`: Kingma & Welling 2014, Sect. 2.4."""
-    keys = jax.random.split(key, len(mean))
+    keys = key if key.ndim else jax.random.split(key, len(mean))
     noise = jax.vmap(lambda each: jax.random.normal(each, mean.shape[1:]))(keys)
     return mean + jnp.exp(0.5 * log_variance) * noise
