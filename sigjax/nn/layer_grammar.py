@@ -93,7 +93,8 @@ class Layer:
       norm: `"batch"` over all axes but the last; `"layer"` over the last.
       dropout: Share of values set to zero in training, last of all.
       bias: Whether there is one.
-      spectral: Spectral norm of the kernel.
+      spectral: Divide the kernel by its largest singular value, which training follows
+        (`sigjax.nn.spectral_norm`).
     """
 
     kind: Kind
@@ -128,8 +129,6 @@ class Layer:
             raise ValueError(f"the slope is that of a leaky_relu: {self}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must be in [0, 1), got {self.dropout}")
-        if self.spectral:
-            raise ValueError(f"spectral norm is not there yet: {self}")
 
     def _check_fields(self):
         read = _FIELDS[self.kind]

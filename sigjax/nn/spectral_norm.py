@@ -5,7 +5,8 @@ vectors are found by power iteration, one step for each step of training; they a
 state (collection `spectral`), no parameters, and no gradient passes through them. The
 gradient does pass through the singular value itself (equation 12).
 
-A kernel `[*taps, in, out]` is the matrix `[taps * in, out]`, as in the paper. This
+A kernel `[*taps, in, out]` is the matrix `[taps * in, out]`, as in the paper; that of a
+transposed convolution, which has the axes the other way round, is turned first. This
 bounds a dense layer's Lipschitz constant by 1, that of a convolution only up to a
 factor of its taps.
 """
@@ -60,22 +61,25 @@ def largest_singular_value(
     return jnp.matmul(left, found, precision=_HIGHEST)
 
 
-def spectrally_normalised(module: nn.Module, kernel: Array, train: bool) -> Array:
+def spectrally_normalised(
+    module: nn.Module, kernel: Array, train: bool, output: int = -1
+) -> Array:
     """A module's kernel divided by its largest singular value.
 
     The module gets the variables `left` and `right` of the collection `spectral`.
 
     Args:
       module: Whose kernel it is; called inside its compact method.
-      kernel: Float32 `[..., in, out]`.
+      kernel: Float32, of two axes or more.
       train: Iterate once and keep the vectors, if the collection is mutable; else take
         them as they are.
+      output: The axis of the kernel's outputs; all others are rows of the matrix.
 
     Returns:
       Float32 of the kernel's shape.
     """
-    matrix = kernel.reshape(-1, kernel.shape[-1])
-
+    matrix = jnp.moveaxis(kernel, output, -1)
+    matrix = matrix.reshape(-1, matrix.shape[-1])
     first = (None, None)
     if not module.has_variable(COLLECTION, "right"):
         start = jax.random.normal(module.make_rng("params"), matrix.shape[1:])

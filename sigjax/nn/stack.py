@@ -25,6 +25,7 @@ from sigjax.nn.layer_grammar import (
 )
 from sigjax.nn.norm import batch_norm
 from sigjax.nn.pooling import Pooled, max_pool, max_unpool
+from sigjax.nn.spectral_norm import spectrally_normalised
 from sigjax.nn.transposed_conv import (
     Size,
     convolution,
@@ -124,7 +125,7 @@ class _Layer(nn.Module):
     def __call__(self, x, train, pooled, kernel):
         layer = self.layer
         if layer.kind in WEIGHTED:
-            x = self._weighted(x, kernel)
+            x = self._weighted(x, kernel, train)
         else:
             x = _reshaped(layer, x, pooled)
         x = self._normed(x, train)
@@ -152,7 +153,7 @@ class _Layer(nn.Module):
             )(x)
         return x
 
-    def _weighted(self, x, kernel):
+    def _weighted(self, x, kernel, train):
         """The kernel and the bias of a dense, conv or transposed_conv layer."""
         layer = self.layer
         taps: Shape = ()
@@ -167,6 +168,9 @@ class _Layer(nn.Module):
                 f"{self.name} ({layer.kind}) needs a kernel of {shape}, was given one"
                 f" of {kernel.shape}"
             )
+        if layer.spectral:
+            output = -2 if layer.kind == "transposed_conv" else -1
+            kernel = spectrally_normalised(self, kernel, train, output)
         y = _product(layer, x, jnp.asarray(kernel, self.dtype))
         if layer.bias:
             init = torch_init.bias_init(math.prod(shape[:-1]))
