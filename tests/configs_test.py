@@ -29,7 +29,10 @@ VARIANTS = {
         *("", "specific", "mobilenet", "branches", "shipped"),
         *("demo", "smoke"),
     ),
-    "asd_autoencoder": ("", "demo", "smoke"),
+    "asd_autoencoder": (
+        *("", "conv", "vae", "denoising", "conv+vae+denoising", "demo"),
+        *("smoke", "conv+smoke", "vae+smoke", "denoising+smoke"),
+    ),
     "audio_events": (
         *("", "kinetics_sounds", "vggsound", "epic_kitchens+ast", "audioset+ast"),
         *("esc50", "esc10", "scratch", "compact", "demo", "smoke"),

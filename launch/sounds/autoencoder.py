@@ -1,4 +1,4 @@
-"""The autoencoder of the DCASE Task 2 baselines: sections of its config."""
+"""Autoencoders of log-mel frames, as in the DCASE Task 2 baselines: config sections."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from launch.sounds.sections import ScoringConfig, open_sounds
+from launch.sounds.sections import ScoringConfig, kept_statistics, open_sounds
 from sigjax.config import ConfigError
 from sigjax.data.machine_sound.stream import SoundData, SoundDataConfig
 from sigjax.models.frame_autoencoder import FrameAutoencoderConfig
@@ -57,9 +57,10 @@ class SoundAutoencoder:
         return open_sounds(self.data, workdir, rate_hz=round(self.task.mel.rate_hz))
 
     def given(self, task, data: SoundData, workdir: epath.Path) -> dict[str, Any]:
-        """Nothing: weights are drawn."""
-        del task, data, workdir
-        return {}
+        """Statistics of the input, where it is normalised; weights are drawn."""
+        if not task.config.normalise:
+            return {}
+        return {"statistics": kept_statistics(data, self.task.mel, workdir)}
 
     def report(self, trainer, task: Any, workdir: epath.Path) -> None:
         """Says what to do next."""

@@ -22,6 +22,7 @@ from sigjax.data.machine_sound.stream import SoundData, SoundDataConfig
 from sigjax.models.mobilenet import MobileNetV2Config
 from sigjax.models.section_classifier import SectionClassifierConfig
 from sigjax.models.spectral_branches import SpectralBranchesConfig
+from sigjax.signal.mel import MelConfig
 from sigjax.tasks.section_id import (
     ModelConfig,
     SectionIdConfig,
@@ -170,15 +171,7 @@ class SoundSections:
         mel = task.config.mel
         if mel is None:
             return {}
-        path = workdir / "input_statistics.json"
-        if not path.exists():
-            _, segments = data.clips(side="train")
-            batches = ({"wave": s.wave, "weight": s.weight} for s in segments)
-            found = input_statistics(batches, mel)
-            text = json.dumps({name: float(v) for name, v in found.items()})
-            replace_file(path, f"{text}\n".encode())
-        found = json.loads(path.read_text())
-        return {"statistics": {k: np.asarray(v, np.float32) for k, v in found.items()}}
+        return {"statistics": kept_statistics(data, mel, workdir)}
 
     def _given_weights(self, task: SectionIdentification) -> dict[str, Any]:
         from launch.systems import load_run
@@ -206,6 +199,21 @@ class SoundSections:
                 f"trained; next: python -m launch.evaluate --workdir={workdir}",
                 flush=True,
             )
+
+
+def kept_statistics(
+    data: SoundData, mel: MelConfig, workdir: epath.Path
+) -> dict[str, np.ndarray]:
+    """Mean and spread of the training clips' log-mel; computed once for a run."""
+    path = workdir / "input_statistics.json"
+    if not path.exists():
+        _, segments = data.clips(side="train")
+        batches = ({"wave": s.wave, "weight": s.weight} for s in segments)
+        found = input_statistics(batches, mel)
+        text = json.dumps({name: float(v) for name, v in found.items()})
+        replace_file(path, f"{text}\n".encode())
+    found = json.loads(path.read_text())
+    return {k: np.asarray(v, np.float32) for k, v in found.items()}
 
 
 def _rate_of(system: SoundSections) -> int:

@@ -3,6 +3,9 @@
 640-128-128-128-128-8-128-128-128-128-640: each layer but the last is linear, batch norm
 and ReLU, the 8-d code too. Norms have epsilon 1e-3 and keep 99 % of their running
 statistics (a momentum of 0.01 in PyTorch). 267,928 parameters.
+
+Beside it, in the layers that all autoencoders here share, one that convolves a piece of
+the spectrogram, and both with a Gaussian code: VAEs.
 """
 
 import dataclasses
@@ -12,6 +15,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sigjax.models.autoencoder import AutoencoderConfig
+from sigjax.models.autoencoder_layouts import Kind, Latent, autoencoder_of
 from sigjax.nn.conv import precision
 from sigjax.nn.norm import batch_norm
 from sigjax.typing import Array, Float
@@ -26,19 +31,42 @@ class FrameAutoencoderConfig:
     Attributes:
       frames: Consecutive frames in a vector.
       mels: Bands of a frame.
-      widths: Of the encoder's hidden layers; the decoder has them in reverse.
+      widths: Of the encoder's hidden layers; the decoder has them in reverse. Each
+        layer of `"conv"` halves frames and bands.
       code: Width of the bottleneck.
+      kind: `"dense"` layers of the whole vector, or `"conv"`: 2-D convolutions of its
+        frames and bands; see `autoencoder_of`.
+      latent: `"plain"` code, or `"gaussian"`: its mean and log-variance (a VAE).
     """
 
     frames: int = 5
     mels: int = 128
     widths: tuple[int, ...] = (128, 128, 128, 128)
     code: int = 8
+    kind: Kind = "dense"
+    latent: Latent = "plain"
 
     def __post_init__(self):
         """Refuses sizes without meaning."""
         if min(self.frames, self.mels, self.code, *self.widths) < 1:
             raise ValueError(f"sizes must be at least 1, got {self}")
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is a `FrameAutoencoder`; else it is `Autoencoder(network)`."""
+        return self.kind == "dense" and self.latent == "plain"
+
+    @property
+    def network(self) -> AutoencoderConfig:
+        """In the grammar of all autoencoders; its code has no norm and no ReLU."""
+        dense = self.kind == "dense"
+        return autoencoder_of(
+            self.kind,
+            (self.values,) if dense else (self.frames, self.mels, 1),
+            widths=self.widths,
+            code=self.code,
+            latent=self.latent,
+        )
 
     @property
     def values(self) -> int:

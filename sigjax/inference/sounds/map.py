@@ -36,6 +36,7 @@ from sigjax.inference.sounds.known_machines import KnownSection, MachineModel
 from sigjax.inference.sounds.network import N_FFT, SoundNetwork
 from sigjax.inference.sounds.waves import as_floats, segment, segment_starts
 from sigjax.signal.mel import MelConfig, log_mel, mel_frequencies
+from sigjax.tasks.frame_reconstruction import FrameReconstruction
 from sigjax.tasks.section_id import SectionIdentification
 
 # Of a band that is all but constant in normal sound.
@@ -170,14 +171,15 @@ def _squared_residuals(network: SoundNetwork, segments: np.ndarray) -> np.ndarra
     """Float64 `[b t f]`, mean over the vectors that hold a frame."""
     task = network.task
     residual = network.residuals(segments)
-    bands = task.config.mel.n_mels  # pyright: ignore
+    assert isinstance(task, FrameReconstruction)
+    bands, hop = task.config.mel.n_mels, task.config.hop
     b, n, _ = residual.shape
     square = np.square(residual.reshape(b, n, -1, bands), dtype=np.float64)
-    stack = square.shape[2]
-    total, count = np.zeros((b, n + stack - 1, bands)), np.zeros(n + stack - 1)
+    stack, last = square.shape[2], (n - 1) * hop
+    total, count = np.zeros((b, last + stack, bands)), np.zeros(last + stack)
     for i in range(stack):
-        total[:, i : i + n] += square[:, :, i]
-        count[i : i + n] += 1
+        total[:, i : i + last + 1 : hop] += square[:, :, i]
+        count[i : i + last + 1 : hop] += 1
     return total / count[:, None]
 
 
