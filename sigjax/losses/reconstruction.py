@@ -39,7 +39,7 @@ def _float32(prediction: Array, x: Array) -> tuple[Array, Array]:
 
 
 def mse(
-    prediction: Float[Array, "b *a"], x: Float[Array, "b *a"], reduce: Reduce = "mean"
+    prediction: Float[Array, "b *a"], x: Float[Array, "b *c"], reduce: Reduce = "mean"
 ) -> Float[Array, " b"]:
     """Squared error of each example, float32 `[b]`.
 
@@ -56,7 +56,7 @@ def mse(
 
 
 def l1(
-    prediction: Float[Array, "b *a"], x: Float[Array, "b *a"], reduce: Reduce = "mean"
+    prediction: Float[Array, "b *a"], x: Float[Array, "b *c"], reduce: Reduce = "mean"
 ) -> Float[Array, " b"]:
     """Absolute error of each example; arguments, result and errors as of `mse`."""
     prediction, x = _float32(prediction, x)
@@ -64,7 +64,7 @@ def l1(
 
 
 def bernoulli(
-    logits: Float[Array, "b *a"], x: Float[Array, "b *a"], reduce: Reduce = "mean"
+    logits: Float[Array, "b *a"], x: Float[Array, "b *c"], reduce: Reduce = "mean"
 ) -> Float[Array, " b"]:
     """Binary cross-entropy `-x log p - (1 - x) log(1 - p)` with `p = sigmoid(logits)`.
 
@@ -89,7 +89,7 @@ def bernoulli(
 
 def gaussian(
     prediction: Float[Array, "b *a"],
-    x: Float[Array, "b *a"],
+    x: Float[Array, "b *c"],
     log_scale: Float[Array, ""] | float | int = 0.0,
     reduce: Reduce = "mean",
 ) -> Float[Array, " b"]:
@@ -119,7 +119,7 @@ def gaussian(
 def reconstruction(
     kind: Likelihood,
     prediction: Float[Array, "b *a"],
-    x: Float[Array, "b *a"],
+    x: Float[Array, "b *c"],
     *,
     reduce: Reduce = "mean",
     log_scale: Float[Array, ""] | float | int = 0.0,
