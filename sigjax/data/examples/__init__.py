@@ -1,0 +1,1 @@
+"""Examples in memory: images, points, clips and windows of one shape, with labels."""
