@@ -223,7 +223,7 @@ def main() -> None:
     flags.add_argument("--seconds", type=float, default=10.0, help="of clips of equal")
     flags.add_argument("--calls", type=int, default=2048 if gpu else 200, help="of mix")
     flags.add_argument(
-        "--budget", type=int, default=5_120_000 if gpu else 160_000, help="samples"
+        "--budget", type=int, default=5_120_000 if gpu else 640_000, help="samples"
     )
     flags.add_argument("--peer_python", help="a Python with torch and transformers")
     args = flags.parse_args()

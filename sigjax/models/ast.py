@@ -24,6 +24,7 @@ import numpy as np
 
 from sigjax.nn.attention import AttentionKind, attend
 from sigjax.nn.conv import precision
+from sigjax.nn.gelu import gelu
 from sigjax.nn.layer_norm import LayerNorm
 from sigjax.nn.precision import ComputeDtype, compute_dtype
 from sigjax.nn.products import dense_product
@@ -206,7 +207,7 @@ class _Block(nn.Module):
         x = x + self._dropped(_Attention(c, self.dtype, name="attention")(h), rate)
         h = _norm(c, self.dtype, "mlp_norm")(x)
         h = _dense(c.mlp, self.dtype, "mlp_up")(h)
-        h = _dense(c.width, self.dtype, "mlp_down")(nn.gelu(h, approximate=False))
+        h = _dense(c.width, self.dtype, "mlp_down")(gelu(h))
         return x + self._dropped(h, rate), None
 
     def _dropped(self, x: Array, rate: Array) -> Array:

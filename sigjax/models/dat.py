@@ -20,13 +20,13 @@ import dataclasses
 from typing import Any, Literal, get_args
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from sigjax.models.dat_block import Block, layer_norm
 from sigjax.nn.conv import precision
 from sigjax.nn.deformable import Convention, DeformableAttentionConfig, Design
+from sigjax.nn.gelu import gelu
 from sigjax.nn.input_adaptor import InputAdaptor, Noise, add_noise
 from sigjax.nn.precision import ComputeDtype, compute_dtype
 from sigjax.nn.torch_init import bias_init, kernel_init
@@ -270,7 +270,7 @@ class Dat(nn.Module):
             x = self._convolution(x, width, 4, 4, "stem", dtype)
             return layer_norm("stem_norm", dtype)(x)
         x = self._convolution(x, width // 2, 3, 2, "stem1", dtype)
-        x = jax.nn.gelu(layer_norm("stem_norm1", dtype)(x), approximate=False)
+        x = gelu(layer_norm("stem_norm1", dtype)(x))
         x = self._convolution(x, width, 3, 2, "stem2", dtype)
         return layer_norm("stem_norm2", dtype)(x)
 

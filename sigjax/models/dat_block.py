@@ -1,12 +1,12 @@
 """One block of DAT and of DAT++."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from sigjax.nn.conv import depthwise
 from sigjax.nn.deformable import DeformableAttention, DeformableAttentionConfig
 from sigjax.nn.drop_path import DropPath
+from sigjax.nn.gelu import gelu
 from sigjax.nn.layer_norm import LayerNorm
 from sigjax.nn.neighbourhood_attention import NeighbourhoodAttention
 from sigjax.nn.torch_init import bias_init, dense, kernel_init
@@ -57,7 +57,7 @@ class Mlp(nn.Module):
         x = self._linear("up", self.ratio * width, x)
         if self.convolutional:
             x = x + DepthwiseConvolution(self.dtype, name="depthwise")(x)
-        return self._linear("down", width, jax.nn.gelu(x, approximate=False))
+        return self._linear("down", width, gelu(x))
 
     def _linear(self, name: str, width: int, x: Array) -> Array:
         return dense(width, x.shape[-1], self.dtype, name)(x)

@@ -1,10 +1,10 @@
 """The network that says where keys are sampled."""
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from sigjax.nn.conv import depthwise
+from sigjax.nn.gelu import gelu
 from sigjax.nn.layer_norm import LayerNorm
 from sigjax.nn.products import wide_product
 from sigjax.nn.torch_init import bias_init, kernel_init
@@ -51,6 +51,6 @@ class OffsetNetwork(nn.Module):
         x = x.reshape(*x.shape[:3], self.groups, width) + bias.astype(self.dtype)
         if self.norm:
             x = LayerNorm(1e-5, self.dtype, name="norm")(x)
-        x = jax.nn.gelu(x, approximate=False)
+        x = gelu(x)
         last = self.param("points", kernel_init, (width, 2)).astype(self.dtype)
         return wide_product("brqgc,cp->bgrqp", x, last)

@@ -107,42 +107,49 @@ def _at_once(q, k, v, own, gate, bias):
 
 
 def _by_head(q, k, v, own, gate, bias):
-    """One head of one clip after another: its logits stay in the cache."""
+    """A few heads of one clip after another: their logits stay in the cache."""
     batch, heads, frames, width = q.shape
     tiles = -(-frames // _QUERIES)
     rows = -(-frames // tiles)
     spare = tiles * rows - frames
+    fit = max(_TOGETHER // (rows * frames), 1)
+    some = next(n for n in range(min(fit, heads), 0, -1) if heads % n == 0)
+    parts = heads // some
 
-    def tiled(x):  # b h t ... -> b*h tiles rows ...
+    def tiled(x):  # b h t ... -> b*parts tiles some rows ...
         x = jnp.pad(x, ((0, 0), (0, 0), (0, spare)) + ((0, 0),) * (x.ndim - 3))
-        return x.reshape(batch * heads, tiles, rows, *x.shape[3:])
+        x = x.reshape(batch * parts, some, tiles, rows, *x.shape[3:])
+        return x.swapaxes(1, 2)
 
     if gate is not None:
         bias = jnp.pad(bias, ((0, 0), (0, spare), (0, 0)))
-        bias = bias.reshape(heads, tiles, rows, frames)
+        bias = bias.reshape(parts, some, tiles, rows, frames).swapaxes(1, 2)
         gate = tiled(gate)
-    number = jnp.arange(batch * heads)
-    keys, values = (x.reshape(batch * heads, frames, width) for x in (k, v))
+    number = jnp.arange(batch * parts)
+    keys, values = (x.reshape(batch * parts, some, frames, width) for x in (k, v))
 
     # Rebuilt in the backward pass: logits of every head would not fit.
     @jax.checkpoint
-    def head(parts):
-        number, q, k, v, gate = parts
+    def group(inputs):
+        number, q, k, v, gate = inputs
 
-        def some(tile):
-            logits = wide_product("qk,nk->qn", q[tile], k)
+        def queries(tile):
+            logits = wide_product("hqk,hnk->hqn", q[tile], k)
             if gate is not None:
-                logits = logits + gate[tile][:, None] * bias[number % heads, tile]
+                logits = logits + gate[tile][..., None] * bias[number % parts, tile]
             if own is not None:
-                logits = jnp.where(own[number // heads], logits, _NEVER)
+                logits = jnp.where(own[number // parts], logits, _NEVER)
             weights = jnp.exp(logits - _top(logits))
             total = weights.sum(axis=-1, keepdims=True)
-            mixed = wide_product("qn,nk->qk", weights.astype(v.dtype), v) / total
+            mixed = wide_product("hqn,hnk->hqk", weights.astype(v.dtype), v) / total
             return mixed.astype(v.dtype)
 
-        return jax.lax.map(some, jnp.arange(tiles)) if tiles > 1 else some(0)[None]
+        return (
+            jax.lax.map(queries, jnp.arange(tiles)) if tiles > 1 else queries(0)[None]
+        )
 
-    mixed = jax.lax.map(head, (number, tiled(q), keys, values, gate))
+    mixed = jax.lax.map(group, (number, tiled(q), keys, values, gate))
+    mixed = mixed.swapaxes(1, 2)  # b*parts some tiles rows k
     return mixed.reshape(batch, heads, tiles * rows, width)[:, :, :frames]
 
 

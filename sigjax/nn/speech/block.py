@@ -6,6 +6,7 @@ import jax.numpy as jnp
 
 from sigjax.nn.attention import AttentionKind, valid_tokens
 from sigjax.nn.conv import precision
+from sigjax.nn.gelu import gelu
 from sigjax.nn.layer_norm import LayerNorm
 from sigjax.nn.speech.attention import speech_attention, weighted_values
 from sigjax.nn.speech.config import SpeechEncoderConfig
@@ -84,7 +85,7 @@ class SpeechBlock(nn.Module):
 
     def _mlp(self, x: Array) -> Array:
         c = self.config
-        x = nn.gelu(dense(c.mlp, self.dtype, "up")(x), approximate=False)
+        x = gelu(dense(c.mlp, self.dtype, "up")(x))
         x = self._drop(x, c.activation_dropout)
         return self._drop(dense(c.width, self.dtype, "down")(x), c.dropout)
 

@@ -6,8 +6,10 @@ import jax.numpy as jnp
 
 from sigjax.nn.attention import valid_tokens
 from sigjax.nn.conv import precision
+from sigjax.nn.gelu import gelu
 from sigjax.nn.layer_norm import LayerNorm
 from sigjax.nn.speech.config import SpeechEncoderConfig, conv_frames
+from sigjax.signal.framing import cut_frames
 from sigjax.typing import Array, Bool, Float, Int
 
 # Of the norms among the convolutions, whatever the encoder's own is.
@@ -60,14 +62,7 @@ class _WaveConvolution(nn.Module):
         c, i = self.config, self.index
         width = c.conv_dim[i]
         kernel = self.param("kernel", _INIT, (c.conv_kernel[i], x.shape[-1], width))
-        x = jax.lax.conv_general_dilated(
-            x,
-            jnp.asarray(kernel).astype(self.dtype),
-            (c.conv_stride[i],),
-            "VALID",
-            dimension_numbers=_LAYOUT,
-            precision=precision(self.dtype),
-        )
+        x = _strided(x, jnp.asarray(kernel).astype(self.dtype), c.conv_stride[i])
         if c.conv_bias:
             bias = self.param("bias", nn.initializers.zeros, (width,))
             x = x + jnp.asarray(bias).astype(self.dtype)
@@ -75,7 +70,21 @@ class _WaveConvolution(nn.Module):
             x = LayerNorm(_EPS, self.dtype, name="norm")(x)
         elif i == 0:
             x = _TimeNorm(name="norm")(x, own)
-        return nn.gelu(x, approximate=False)
+        return gelu(x)
+
+
+def _strided(
+    x: Float[Array, "b s c"], kernel: Float[Array, "k c d"], stride: int
+) -> Float[Array, "b t d"]:
+    level = precision(x.dtype)
+    if x.shape[-1] == 1 and jax.default_backend() == "cpu":
+        # Of one channel a convolution is a product of few values each: XLA fuses what
+        # follows with it.
+        frames = cut_frames(x[..., 0], length=len(kernel), hop=stride)
+        return jnp.einsum("btk,kd->btd", frames, kernel[:, 0], precision=level)
+    return jax.lax.conv_general_dilated(
+        x, kernel, (stride,), "VALID", dimension_numbers=_LAYOUT, precision=level
+    )
 
 
 class _TimeNorm(nn.Module):
@@ -135,7 +144,7 @@ class PositionConvolution(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (c.width,))
         kernel = jnp.asarray(kernel).astype(self.dtype)
         x = _grouped(x.astype(self.dtype), kernel, c.pos_groups)
-        return nn.gelu(x + jnp.asarray(bias).astype(self.dtype), approximate=False)
+        return gelu(x + jnp.asarray(bias).astype(self.dtype))
 
 
 class _Affine(nn.Module):
