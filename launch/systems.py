@@ -16,6 +16,8 @@ from sigjax.config import ConfigError, build
 
 if TYPE_CHECKING:
     from launch.audio_events.system import EventRecognition
+    from launch.autoencoders.gan import ExampleAdversarialAutoencoder, ExampleGan
+    from launch.autoencoders.system import ExampleAutoencoder
     from launch.sounds.autoencoder import SoundAutoencoder
     from launch.sounds.sections import SoundSections
     from launch.speech.pretraining import SpeechPretraining
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
         | SoundAutoencoder
         | EventRecognition
         | SpeechPretraining
+        | ExampleAutoencoder
+        | ExampleAdversarialAutoencoder
+        | ExampleGan
     )
 
 
@@ -62,6 +67,13 @@ SYSTEMS: Mapping[str, Entry] = {
     "speech_encoder": Entry(
         "launch.speech.pretraining", "SpeechPretraining", "launch.pretrain"
     ),
+    "autoencoder": Entry(
+        "launch.autoencoders.system", "ExampleAutoencoder", "launch.pretrain"
+    ),
+    "adversarial_autoencoder": Entry(
+        "launch.autoencoders.gan", "ExampleAdversarialAutoencoder", "launch.pretrain"
+    ),
+    "gan": Entry("launch.autoencoders.gan", "ExampleGan", "launch.pretrain"),
 }
 
 

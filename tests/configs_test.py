@@ -38,6 +38,12 @@ VARIANTS = {
         *("esc50", "esc10", "scratch", "compact", "demo", "smoke"),
     ),
     "speech_encoder": ("", "nano", "demo", "smoke"),
+    "autoencoder": (
+        *("", "conv", "vae", "deep", "overcomplete", "tied", "denoising", "l2"),
+        *("digits+linear", "digits+conv+denoising", "digits+sparse", "conv+tied"),
+        *("digits+contractive", "digits+vae", "fsdd", "fsdd+vae", "fsdd+denoising"),
+        *("wrist", "wrist+vae", "demo", "smoke"),
+    ),
 }
 # Blocks of a deformable transformer take seconds to trace: what all points of its
 # config have in common is traced once, the rest of them is built.

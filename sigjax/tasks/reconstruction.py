@@ -167,6 +167,22 @@ class Reconstruction:
         """
         return self._values(self._apply(variables, self.input(x)))
 
+    def restore(
+        self, variables: Mapping[str, PyTree], x: Float[Array, "b *c"]
+    ) -> Float[Array, "b *c"]:
+        """Like `reconstruct`, of `[b, *input_shape]` as the model takes them."""
+        return self._values(self._apply(variables, x))
+
+    def generate(
+        self, variables: Mapping[str, PyTree], z: Float[Array, "b *k"]
+    ) -> Float[Array, "b *c"]:
+        """What codes `[b, *code_shape]` decode to, in the units of `reconstruct`.
+
+        Normal draws for z make samples of a variational autoencoder.
+        """
+        made: Any = self.model.apply(variables, z, method="decode")
+        return self._in_units(made)
+
     def codes(
         self, variables: Mapping[str, PyTree], x: Num[Array, "b *a"]
     ) -> Float[Array, "b *k"]:
@@ -261,8 +277,11 @@ class Reconstruction:
         )
 
     def _values(self, out: AutoencoderOutput) -> Array:
+        return self._in_units(out.reconstruction)
+
+    def _in_units(self, decoded: Array) -> Array:
         logits = self.config.likelihood == "bernoulli"
-        return jax.nn.sigmoid(out.reconstruction) if logits else out.reconstruction
+        return jax.nn.sigmoid(decoded) if logits else decoded
 
     def _components(self, variables, passed: _Passed) -> dict[str, Array]:
         """All but the KL sparsity, which is of more than one example."""

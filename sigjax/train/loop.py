@@ -156,6 +156,11 @@ class Trainer:
         return state, step
 
     @property
+    def data(self) -> Data:
+        """What it learns from, as given."""
+        return self._data
+
+    @property
     def parameter_count(self) -> int:
         """Number of trained values."""
         leaves = jax.tree.leaves(self._abstract_state.params)

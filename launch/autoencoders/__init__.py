@@ -1,0 +1,1 @@
+"""Autoencoders and generators of examples: training, figures, evaluation, use."""
