@@ -7,6 +7,8 @@ chooses among the sizes that the convolution would bring down to n (Dumoulin & V
 2016, arXiv 1603.07285, Sect. 4).
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
@@ -75,7 +77,7 @@ def transposed_size(
 
 def convolution(
     x: Float[Array, "b *a c"],
-    kernel: Float[Array, "*k c d"],
+    kernel: Float[Array, "*k _ d"],
     *,
     stride: Size = 1,
     padding: Size = 0,
@@ -119,7 +121,7 @@ def convolution(
 
 def transposed_convolution(
     x: Float[Array, "b *a c"],
-    kernel: Float[Array, "*k d c"],
+    kernel: Float[Array, "*k d _"],
     *,
     stride: Size = 1,
     padding: Size = 0,
@@ -127,6 +129,8 @@ def transposed_convolution(
     dilation: Size = 1,
 ) -> Float[Array, "b *o d"]:
     """The adjoint of `convolution` with the same kernel, which took d channels to c.
+
+    Reverse mode only.
 
     Args:
       x: `[b, s, c]` or `[b, h, w, c]`.
@@ -156,9 +160,16 @@ def transposed_convolution(
             f"a transposed convolution of {x.shape[1:-1]} by {kernel.shape[:axes]} has"
             f" nothing left with stride {stride} and padding {padding}"
         )
+    return _transposed(x, kernel, *settings)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
+def _transposed(x, kernel, stride, padding, output_padding, dilation):
+    axes = x.ndim - 2
     flipped = jnp.flip(kernel, tuple(range(axes))).swapaxes(-1, -2)
     ends = []
-    for taps, _, pad, more, apart in zip(kernel.shape, *settings, strict=False):
+    each = zip(kernel.shape, padding, output_padding, dilation, strict=False)
+    for taps, pad, more, apart in each:
         reach = apart * (taps - 1)
         ends.append((reach - pad, reach - pad + more))
     return jax.lax.conv_general_dilated(
@@ -171,6 +182,30 @@ def transposed_convolution(
         dimension_numbers=_LAYOUTS[x.ndim],
         precision=precision(x.dtype),
     )
+
+
+def _transposed_forward(x, kernel, *settings):
+    return _transposed(x, kernel, *settings), (x, kernel)
+
+
+def _transposed_backward(stride, padding, output_padding, dilation, saved, gradient):
+    # <K^T x, g> = <x, K g>: both gradients are a plain convolution's. What JAX derives
+    # for the kernel slides one whole map over another that is mostly zeros: one to two
+    # orders of magnitude slower on CPU, and minutes to compile.
+    del output_padding
+    x, kernel = saved
+    plain = functools.partial(
+        convolution, gradient, stride=stride, padding=padding, dilation=dilation
+    )
+    # The output padding can leave room for one more step, which met no x.
+    found, pull = jax.vjp(plain, kernel)
+    extra = [n - m for n, m in zip(found.shape, x.shape, strict=True)]
+    wide = jnp.pad(x, [(0, each) for each in extra]) if any(extra) else x
+    found = found[tuple(slice(0, n) for n in x.shape)]
+    return found, pull(wide)[0]
+
+
+_transposed.defvjp(_transposed_forward, _transposed_backward)
 
 
 def check_output_padding(
