@@ -15,11 +15,13 @@ from typing import Any
 from etils import epath
 
 import sigjax
+from sigjax.inference.anomaly_detector import AutoencoderDetector
 from sigjax.inference.audio_events import AudioEventsModel
 from sigjax.inference.base import FORMAT, BundleError, SignalConfig
 from sigjax.inference.classifier import ClassifierModel
 from sigjax.inference.harnet import HarNetModel
 from sigjax.inference.mae import Embedding, MaeModel
+from sigjax.inference.segmentation import SegmenterModel
 from sigjax.inference.sounds.detector import SoundDetector
 from sigjax.inference.speech_encoder import SpeechEncoderModel
 from sigjax.train.checkpoint import load_params, save_params
@@ -27,12 +29,14 @@ from sigjax.train.checkpoint import load_params, save_params
 __all__ = [
     "MODELS",
     "AudioEventsModel",
+    "AutoencoderDetector",
     "BundleError",
     "ClassifierModel",
     "Embedding",
     "HarNetModel",
     "MaeModel",
     "Model",
+    "SegmenterModel",
     "SignalConfig",
     "SoundDetector",
     "SpeechEncoderModel",
@@ -48,7 +52,9 @@ Model = (
     | HarNetModel
     | ClassifierModel
     | SoundDetector
+    | AutoencoderDetector
     | AudioEventsModel
+    | SegmenterModel
     | SpeechEncoderModel
 )
 
@@ -57,11 +63,18 @@ MODELS = {
     "harnet10": HarNetModel,
     "window_classifier": ClassifierModel,
     "sound_detector": SoundDetector,
+    "autoencoder_detector": AutoencoderDetector,
     "audio_events": AudioEventsModel,
+    "segmenter": SegmenterModel,
     # Other people's, as launch.convert writes them.
     "ast": AudioEventsModel,
     "dat": AudioEventsModel,
     "speech": SpeechEncoderModel,
+}
+# Those that write their bundles, and read them, themselves.
+_OWN = {
+    "sound_detector": SoundDetector,
+    "autoencoder_detector": AutoencoderDetector,
 }
 
 
@@ -82,7 +95,7 @@ def save(
 
     Args:
       path: Folder or URL.
-      model: A key of `MODELS`, but for `"sound_detector"`.
+      model: A key of `MODELS`, but for detectors, which write their bundles.
       params: Parameters, on any devices.
       state: The model's other collections, such as `{"batch_stats": ...}`.
       model_config: The model's config dataclass.
@@ -98,8 +111,9 @@ def save(
     """
     if model not in MODELS:
         raise BundleError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
-    if model == "sound_detector":
-        raise BundleError("a SoundDetector writes its bundle itself: detector.save")
+    if model in _OWN:
+        name = MODELS[model].__name__
+        raise BundleError(f"{name} writes its bundle itself: detector.save")
     if model == "window_classifier" and not labels:
         raise BundleError("a classifier's bundle needs its labels, in output order")
     path = epath.Path(path)
@@ -138,8 +152,10 @@ def load(path: epath.PathLike) -> Model:
       and raw files), `HarNetModel` with `apply`, or `ClassifierModel` with `logits`
       (batches), `prepare` (raw files) and `classify` (signals of any length), or
       `SoundDetector` with `score`, `nearest`, `fit` and `anomaly_map`, or
+      `AutoencoderDetector` with `predict` and `decision_function`, or
       `AudioEventsModel` with `predict` (waves of any length), `logits` and `features`
-      (batches), or `SpeechEncoderModel` with `embed` (waves of any length, features of
+      (batches), or `SegmenterModel` with `segment` (waves of any length) and
+      `probabilities` (batches), or `SpeechEncoderModel` with `embed` (waves of any length, features of
       all layers), `layers` (frames), `apply` and `moments` (batches).
 
     Raises:
@@ -149,8 +165,8 @@ def load(path: epath.PathLike) -> Model:
     """
     path = epath.Path(path)
     info = read_info(path)
-    if info["model"] == "sound_detector":
-        return SoundDetector.read(path, info)
+    if info["model"] in _OWN:
+        return _OWN[info["model"]].read(path, info)
     params = load_params(path / "params")
     state = load_params(path / "state") if (path / "state").exists() else {}
     return MODELS[info["model"]](params, info, state)

@@ -53,7 +53,7 @@ def autoencoder_of(
             "convolutions take windows [s, c] or pictures [t, f, c], got examples of"
             f" {input_shape}: use kind='dense', or reshape to [rows, samples, channels]"
         )
-    hidden = {"norm": norm, "activation": activation}
+    hidden: dict[str, Any] = {"norm": norm, "activation": activation}
     coded = Layer(kind="dense", width=code * (1 + (latent == "gaussian")))
     parts = _conv if kind == "conv" else _dense
     encoder, decoder = parts(input_shape, widths, hidden)

@@ -154,11 +154,14 @@ class FrameReconstruction:
         given = self._shaped(clean)
         if noisy:
             given = corrupt(given, c.noise, example_keys(given, noise_key))
+        drawn: dict[str, Any] = {}
+        if gaussian:
+            drawn["key"] = example_keys(given, code_key)
         out, changed = self.model.apply(
             variables,
             given,
             True,
-            **({"key": example_keys(given, code_key)} if gaussian else {}),
+            **drawn,
             mutable=["batch_stats"],
         )
         std = variables["statistics"]["std"] if c.normalise else 1.0
