@@ -36,6 +36,7 @@ def test_features_are_those_of_the_public_network_of_plus_plus(monkeypatch):
     near(y[0], expected, np.abs(expected).max(), 1e-9, "features")
 
 
+@pytest.mark.survival
 def test_features_and_all_gradients_are_those_of_the_public_network(monkeypatch):
     config, params, x = network("v1", 32, monkeypatch)
     case, given = "v1 network", state("v1")

@@ -172,6 +172,7 @@ def test_the_submission_scores_as_the_evaluation_does(general, evaluated):
     assert scores.mean()["mean"] == pytest.approx(ours.mean()["mean"], abs=1e-12)
 
 
+@pytest.mark.survival
 def test_an_export_scores_as_the_evaluation_did(general, evaluated, tmp_path):
     lines = export_sounds(general, tmp_path / "b")
     choice = json.loads((general / "eval" / "choice.json").read_text())

@@ -137,6 +137,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(small_disk):
         prepare_workdir(small_disk)
 
 
+@pytest.mark.survival
 def test_the_command_on_a_full_disk_ends_with_a_message(command, small_disk):
     process = command.start(small_disk / "run", "--config.train.keep=20")
     assert process.wait() == 1
