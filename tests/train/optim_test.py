@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,16 @@ from sigjax.train.optim import (
     make_optimizer,
     make_schedule,
 )
+from tests.train.line import (
+    ADAMW,
+    Interrupted,
+    Recorder,
+    assert_same,
+    logged,
+    make_trainer,
+    plain,
+)
+from tests.train.toy import ToyData
 
 
 def rates(steps, **kwargs):
@@ -248,3 +260,24 @@ def test_the_base_optimizer_takes_the_rest_if_it_may():
     for name, first in (("critic", 0), ("generator", 2)):
         moved = [(kernel(p, name) != kernel(GAN, name)).any() for p in path]
         assert moved == [step >= first for step in range(4)]
+
+
+@pytest.mark.survival
+def test_a_stopped_run_with_groups_goes_on_as_a_whole_one(tmp_path):
+    """Through checkpoints of the loop; one network rests every other step."""
+    optim = dataclasses.replace(
+        ADAMW,
+        ungrouped="base",
+        groups=(GroupConfig(pattern="kernel", b1=0.5, every=2),),
+        averaging=AveragingConfig(kind="ema"),
+    )
+    whole = make_trainer(tmp_path / "whole", optim=optim, steps=9)
+    whole.run()
+    stopped = Recorder(ToyData(batch_size=4), at=7)
+    with pytest.raises(Interrupted):
+        make_trainer(tmp_path / "parts", optim=optim, steps=9, data=stopped).run()
+    rest = make_trainer(tmp_path / "parts", optim=optim, steps=9)
+    assert rest.start_step == 6
+    rest.run()
+    assert_same(plain(rest.state), plain(whole.state))
+    assert logged(tmp_path / "parts") == logged(tmp_path / "whole")
