@@ -27,6 +27,7 @@ STUDIES: Mapping[str, str] = {
     "sounds": "launch.reproduction.sounds.study",
     "events": "launch.reproduction.events.study",
     "calls": "launch.reproduction.calls.study",
+    "autoencoders": "launch.reproduction.autoencoders.study",
 }
 
 

@@ -10,38 +10,15 @@ signals and of noise.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from scipy import signal
+
+from sigjax.signal.corruption import snr_gain_db
 
 Kind = Literal["wiener", "median", "stationary"]
 # Of samples, odd; a window of one is the noisy signal itself.
 WINDOWS = (1, 3, 5, 7, 9, 13, 17, 25, 33)
-
-
-def snr_db(clean: np.ndarray, estimate: np.ndarray) -> np.ndarray:
-    """Signal-to-noise ratio of each signal, over its samples and channels, in dB.
-
-    The signal's power is that about the mean of each channel: gravity in a wrist
-    recording, or an offset, is no signal.
-
-    Args:
-      clean: `[n, s, c]` or `[n, s]`.
-      estimate: Likewise.
-
-    Returns:
-      Float64 `[n]`; infinite for an exact estimate, NaN for a signal that is constant.
-
-    Raises:
-      ValueError: Shapes differ.
-    """
-    clean, estimate = _signals(clean), _signals(estimate)
-    if clean.shape != estimate.shape:
-        raise ValueError(f"signals {clean.shape} and estimates {estimate.shape} differ")
-    moving = clean - clean.mean(axis=1, keepdims=True)
-    power = (moving**2).sum(axis=(1, 2))
-    error = ((clean - estimate) ** 2).sum(axis=(1, 2))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(power > 0, 10 * np.log10(power / error), np.nan)
 
 
 def _signals(x: np.ndarray) -> np.ndarray:
@@ -51,30 +28,6 @@ def _signals(x: np.ndarray) -> np.ndarray:
     if x.ndim != 3:
         raise ValueError(f"signals are [n, s] or [n, s, c], not {x.shape}")
     return x
-
-
-def add_noise(clean: np.ndarray, level_db: float, seed: int) -> np.ndarray:
-    """White Gaussian noise at a ratio that each signal then has exactly.
-
-    Constant signals stay as they are. What is drawn for a signal depends on its place
-    and the seed alone, so every method denoises the same.
-
-    Args:
-      clean: `[n, s, c]` or `[n, s]`.
-      level_db: Signal-to-noise ratio, as `snr_db` measures it.
-      seed: Of the noise.
-
-    Returns:
-      Float64, of the shape of `clean`.
-    """
-    found = np.array(clean, np.float64)
-    for place, own in enumerate(_signals(clean)):
-        noise = np.random.default_rng([seed, place]).standard_normal(own.shape)
-        moving = own - own.mean(axis=0)
-        wanted = (moving**2).sum() / 10 ** (level_db / 10)
-        noise *= np.sqrt(wanted / (noise**2).sum())
-        found[place] += noise.reshape(found[place].shape)
-    return found
 
 
 def wiener(noisy: np.ndarray, window: int) -> np.ndarray:
@@ -121,16 +74,20 @@ class Filter(NamedTuple):
     gain_db: float
 
 
-def mean_gain_db(clean: np.ndarray, noisy: np.ndarray, estimate: np.ndarray) -> float:
-    """Mean over signals that are not constant, in dB.
+def gains_db(clean: np.ndarray, noisy: np.ndarray, estimate: np.ndarray) -> np.ndarray:
+    """Float64 `[n]`: `sigjax.signal.corruption.snr_gain_db` of each signal.
 
     Raises:
-      ValueError: All are constant.
+      ValueError: Shapes differ.
     """
-    gained = snr_db(clean, estimate) - snr_db(clean, noisy)
-    if np.isnan(gained).all():
-        raise ValueError("every signal is constant: no ratio is defined")
-    return float(np.nanmean(gained))
+    if not np.shape(clean) == np.shape(noisy) == np.shape(estimate):
+        raise ValueError(
+            f"clean signals {np.shape(clean)}, noisy ones {np.shape(noisy)} and"
+            f" estimates {np.shape(estimate)} differ"
+        )
+    signals = (jnp.asarray(x, jnp.float32) for x in (clean, noisy, estimate))
+    found = snr_gain_db(*signals)
+    return np.asarray(found, np.float64)
 
 
 def choose(
@@ -155,10 +112,9 @@ def choose(
     if kind == "stationary":
         gains = stationary_gains(clean, noisy)
         found = apply_gains(noisy, gains)
+        gained_db = float(gains_db(clean, noisy, found).mean())
         name = "Wiener, training spectra"
-        return Filter(
-            name, lambda x: apply_gains(x, gains), mean_gain_db(clean, noisy, found)
-        )
+        return Filter(name, lambda x: apply_gains(x, gains), gained_db)
     known: Mapping[str, Callable[[np.ndarray, int], np.ndarray]] = {
         "wiener": wiener,
         "median": median,
@@ -169,7 +125,9 @@ def choose(
     if odd:
         raise ValueError(f"windows are odd numbers of samples, got {odd}")
     fits = [w for w in windows if w <= np.shape(clean)[1]]
-    gained = {w: mean_gain_db(clean, noisy, known[kind](noisy, w)) for w in fits}
+    gained = {
+        w: float(gains_db(clean, noisy, known[kind](noisy, w)).mean()) for w in fits
+    }
     best = max(gained, key=gained.__getitem__)
     shown = {"wiener": "Wiener", "median": "median"}[kind]
     return Filter(

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+
+from sigjax.evals.paper_figures import half_width
 
 
 class Point(NamedTuple):
@@ -40,17 +41,9 @@ def curve(scores: Mapping[float, Sequence[float]]) -> list[Point]:
         own = [float(score) for score in scores[share]]
         if not 0 < share <= 1 or not own:
             raise ValueError(f"share {share} with {len(own)} scores makes no point")
-        mean, half = float(np.mean(own)), _half_width(own)
+        mean, half = float(np.mean(own)), half_width(own)
         found.append(Point(share, mean, mean - half, mean + half, tuple(own)))
     return found
-
-
-def _half_width(values: Sequence[float]) -> float:
-    n = len(values)
-    if n < 2:
-        return math.nan
-    spread = float(np.std(values, ddof=1)) / math.sqrt(n)
-    return spread * float(stats.t.ppf(0.975, n - 1))
 
 
 def area(points: Sequence[Point]) -> float:

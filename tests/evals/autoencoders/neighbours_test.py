@@ -55,3 +55,15 @@ def test_mistakes_are_told():
     with pytest.raises(ValueError, match="group a have 1 points of other groups"):
         group = np.array(["a"] * 9 + ["b"])
         neighbours.purity(points, label, neighbours=2, group=group)
+
+
+def test_samples_of_the_same_are_not_told_apart_and_others_are():
+    rng = np.random.default_rng(0)
+    real, same = rng.normal(size=(2, 400, 3))
+    assert neighbours.told_apart(real, same).mean() == pytest.approx(0.5, abs=0.05)
+    assert neighbours.told_apart(real, same + 20).mean() == 1
+    assert neighbours.told_apart(real, real + 1e-6).mean() == 0
+    with pytest.raises(ValueError, match="400 real and 3 made"):
+        neighbours.told_apart(real, same[:3])
+    found = neighbours.distance_to(real[:, None], real + [0, 0, 1e-3])
+    np.testing.assert_allclose(found, 1e-3, rtol=1e-6)

@@ -1,0 +1,284 @@
+"""The figure of an experiment, from its cells."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from launch.reproduction.autoencoders.cells import Plan
+from launch.reproduction.autoencoders.scores import PICTURES, RowScore
+from launch.reproduction.autoencoders.sheets import Metric, Row
+from sigjax.evals.autoencoders import figures, pictures
+from sigjax.evals.autoencoders.figures import Bar, Panel, Spot
+
+Found = list[tuple[Row, RowScore]]
+
+
+def draw(
+    plan: Plan, scores: Sequence[RowScore], table: Mapping[str, Any], workdir
+) -> list[epath.Path]:
+    """Draws what the sheet asks for, below `WORKDIR/figures`.
+
+    Returns:
+      The files written; none if no row has numbers.
+    """
+    every = zip(plan.sheet.rows, scores, strict=True)
+    found = [(row, score) for row, score in every if not score.failed]
+    if not plan.sheet.figure or not found:
+        return []
+    folder = workdir / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = []
+    for name in plan.sheet.figure.split("+"):
+        path = folder / f"{plan.sheet.key}-{name}.png"
+        if _DRAW[name](path, plan, found, note(plan, table, found)):
+            drawn.append(path)
+    return drawn
+
+
+def note(plan: Plan, table: Mapping[str, Any], found: Found) -> str:
+    """Under a figure's title: what its numbers are of, and what is missing."""
+    lines = []
+    for line in table["data"]:
+        text = line.rpartition(", fingerprint")[0]
+        lines.append(text if len(text) < 120 else text[:117] + "...")
+    more = f"scale {table['scale_key']}, means over {plan.seeds} seed"
+    lines.append(more + "s" * (plan.seeds > 1))
+    missing = len([row for row in plan.sheet.rows if not row.hidden]) - len(found)
+    if missing:
+        lines[-1] += f"; {missing} rows have no numbers yet"
+    return "\n".join(lines)
+
+
+def _arrays(score: RowScore) -> dict[str, np.ndarray]:
+    assert score.folder is not None
+    path = score.folder / PICTURES
+    if not path.exists():
+        return {}
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}
+
+
+def _by_data(found: Found) -> dict[str, Found]:
+    groups: dict[str, Found] = {}
+    for row, score in found:
+        groups.setdefault(row.data, []).append((row, score))
+    return groups
+
+
+def _spot(x: float, own: Mapping[str, Any] | None, metric: Metric) -> Spot:
+    if not own or own["value"] is None:
+        return Spot(x, None)
+    ends = [own[end] and own[end] * metric.factor for end in ("low", "high")]
+    return Spot(x, own["value"] * metric.factor, *ends)
+
+
+def _curves(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
+    """Every metric over the rows' `x`, a panel for each metric, or each data set."""
+    sheet = plan.sheet
+    first, metric = next(iter(sheet.metrics.items()))
+    several = _by_data(found)
+    panels = []
+    if len(several) > 1:
+        chosen = [(data, own, first, metric) for data, own in several.items()]
+    else:
+        ((data, own),) = several.items()
+        chosen = [(data, own, name, one) for name, one in sheet.metrics.items()]
+    for data, own, name, one in chosen:
+        lines: dict[str, list[Spot]] = {}
+        for row, score in own:
+            if row.x is not None and score.metrics.get(name):
+                line = row.line or row.labels[0]
+                lines.setdefault(line, []).append(
+                    _spot(row.x, score.metrics[name], one)
+                )
+        if not lines:
+            continue
+        xs = [s.x for line in lines.values() for s in line]
+        log = sheet.settings.get("log_x", False)
+        values = [s.value for line in lines.values() for s in line if s.value]
+        wide = min(values, default=0) > 0 and max(values) / min(values) > 30
+        level = sheet.settings.get("levels", {}).get(name, {})
+        panels.append(
+            Panel(
+                title=data if len(several) > 1 else one.name,
+                x=sheet.x,
+                y=one.name,
+                lines={k: sorted(v, key=lambda s: s.x) for k, v in lines.items()},
+                log_x=bool(log and max(xs) > 0),
+                log_y=wide,
+                level=level,
+            )
+        )
+    if panels:
+        figures.curves(path, panels, title=sheet.title, note=told)
+    return bool(panels)
+
+
+def _dots(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
+    """Every metric of every row, a line each."""
+    panels = {}
+    overs = []
+    for name, metric in plan.sheet.metrics.items():
+        bars = []
+        for row, score in found:
+            own = score.metrics.get(name)
+            spot = _spot(0.0, own, metric)
+            seeds = tuple(v * metric.factor for v in (own or {}).get("seeds", ()))
+            overs.append((own or {}).get("over", ""))
+            bars.append(
+                Bar(
+                    row.title,
+                    spot.value,
+                    spot.low,
+                    spot.high,
+                    seeds,
+                    bool(row.method) and row.method != "detector",
+                )
+            )
+        if any(bar.value is not None for bar in bars):
+            panels[metric.name] = bars
+    over = " or ".join(dict.fromkeys(text for text in overs if text))
+    figures.dots(
+        path,
+        panels,
+        title=plan.sheet.title,
+        note=told,
+        interval=f"95 % interval over {over}" if over else "no interval",
+    )
+    return True
+
+
+def _images(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
+    """Examples and what each row makes of them, a figure for each data set."""
+    drawn = False
+    for data, own in _by_data(found).items():
+        rows = []
+        wanted = plan.sheet.settings.get("shown_x")
+        for row, score in own:
+            if wanted is not None and row.x not in (None, wanted):
+                continue
+            arrays = _arrays(score)
+            name = "copies" if "copies" in arrays else "made"
+            if name not in arrays:
+                continue
+            real = arrays.get("x", arrays.get("real"))
+            if not rows and real is not None:
+                rows.append(("held-out examples", real))
+            rows.append((row.title, arrays[name]))
+            if "path" in arrays:
+                rows.append((f"{row.title}: from one code to another", arrays["path"]))
+        if not rows:
+            continue
+        sound = data in ("sounds", "machines")
+        low, high = (0.0, 1.0) if sound else _range([x for _, x in rows[:1]])
+        strips = [pictures.Strip(n, _as_images(x), low, high) for n, x in rows]
+        several = len(_by_data(found)) > 1
+        pictures.strips(
+            path.with_name(f"{path.stem}-{data}.png") if several else path,
+            strips,
+            title=plan.sheet.title,
+            note=told,
+            sound=sound,
+            axes_note="time to the right, frequency (mel) upwards, brighter is louder"
+            if sound
+            else "",
+        )
+        drawn = True
+    return drawn
+
+
+def _range(images: Sequence[np.ndarray]) -> tuple[float, float]:
+    return float(min(x.min() for x in images)), float(max(x.max() for x in images))
+
+
+def _as_images(x: np.ndarray) -> np.ndarray:
+    """`[n, h, w]` of maps, or of vectors that are squares."""
+    x = np.squeeze(x)
+    if x.ndim == 2:
+        side = round(np.sqrt(x.shape[1]))
+        x = x.reshape(len(x), side, side)
+    return x
+
+
+def _clouds(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
+    """Points in the plane, a panel for each row that has two numbers."""
+    name, metric = next(iter(plan.sheet.metrics.items()))
+    panels, classes = [], ()
+    for row, score in found:
+        arrays = _arrays(score)
+        if "points" not in arrays or score.metrics.get("code", {}).get("value", 2) != 2:
+            continue
+        value = score.metrics[name]["seeds"][0] * metric.factor
+        classes = classes or score.facts.get("classes", ())
+        panels.append(
+            pictures.Cloud(
+                f"{row.title}\n{metric.name} {value:.{metric.digits}f}",
+                arrays["points"],
+                arrays.get("label"),
+                arrays.get("marks"),
+                x="first number" if "label" in arrays else "x",
+                y="second number" if "label" in arrays else "y",
+            )
+        )
+    if panels:
+        pictures.clouds(
+            path,
+            panels,
+            classes,
+            title=plan.sheet.title,
+            note=told.replace("means over", "the first of"),
+            legend="classes, unseen in training" if classes else "",
+            shared=not classes,
+        )
+    return bool(panels)
+
+
+def _field(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
+    panels = []
+    data = np.zeros((0, 2))
+    for row, score in found:
+        arrays = _arrays(score)
+        data = arrays["data"]
+        panels.append(pictures.Field(row.title, arrays["at"], arrays["moved"]))
+    pictures.fields(path, panels, data, title=plan.sheet.title, note=told)
+    return True
+
+
+def _waves(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
+    """The example of each method at one ratio."""
+    wanted = plan.sheet.settings.get("shown_x")
+    columns = {}
+    for data, own in _by_data(found).items():
+        shown = [(row, score) for row, score in own if row.x == wanted]
+        if not shown:
+            continue
+        waves, first = [], _arrays(shown[0][1])
+        facts = shown[0][1].facts
+        channel = int(np.argmax(first["clean"].reshape(len(first["clean"]), -1).std(0)))
+
+        def one(x, channel=channel):
+            return x.reshape(len(x), -1)[:, channel]
+
+        waves.append(pictures.Wave("clean", one(first["clean"])))
+        waves.append(pictures.Wave(f"noisy, {wanted:g} dB", one(first["noisy"])))
+        for row, score in shown:
+            gain = score.metrics[next(iter(plan.sheet.metrics))]["value"]
+            name = f"{row.line or row.labels[0]} (mean gain {gain:+.1f} dB)"
+            waves.append(pictures.Wave(name, one(_arrays(score)["estimate"])))
+        unit = {"g": "g", "full scale": "a. u."}.get(facts["units"], "input units")
+        columns[data] = (facts["rate_hz"] or 1.0, unit, waves)
+    if columns:
+        pictures.waves(path, columns, title=plan.sheet.title, note=told)
+    return bool(columns)
+
+
+_DRAW: Mapping[str, Callable[[epath.Path, Plan, Found, str], bool]] = {
+    "curves": _curves,
+    "dots": _dots,
+    "images": _images,
+    "clouds": _clouds,
+    "field": _field,
+    "waves": _waves,
+}
