@@ -263,14 +263,14 @@ class Autoencoder(nn.Module):
         Raises:
           ValueError: Another shape, or a key for a plain code.
         """
+        if key is not None and self.config.code != "gaussian":
+            raise ValueError("only a gaussian code is drawn: no key for a plain one")
         encoded, pooled, hidden = self._encoded(x, train)
         mean = log_variance = None
         code = encoded
         if self.config.code == "gaussian":
             mean, log_variance = jnp.split(encoded, 2, axis=-1)
             code = mean if key is None else _sample(key, mean, log_variance)
-        elif key is not None:
-            raise ValueError("only a gaussian code is drawn: no key for a plain one")
         reconstruction = self.decode(code, train, pooled)
         return AutoencoderOutput(reconstruction, code, mean, log_variance, hidden)
 
@@ -335,7 +335,8 @@ class Autoencoder(nn.Module):
         shared = {}
         for number, layer in enumerate(self.config.encoder):
             if layer.kind in WEIGHTED:
-                kernel = params[f"layer{number}"]["kernel"]
+                # Out of a file it is NumPy's.
+                kernel = jnp.asarray(params[f"layer{number}"]["kernel"])
                 dense = layer.kind == "dense"
                 shared[last - number] = kernel.T if dense else kernel
         return shared
