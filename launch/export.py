@@ -5,6 +5,8 @@ python -m launch.export --workdir=runs/demo --output=bundles/demo
 The bundle's `params/` is a plain Orbax checkpoint; `sigjax.load(BUNDLE)` embeds arrays
 and raw device files with it.
 
+A run of an autoencoder of examples does the same: codes, reconstructions, scores.
+
 A run on machine sounds becomes a detector: its back-ends are fitted on the training
 clips, and thresholds taken. The back-end is the one that launch.evaluate chose, or the
 one that is named. A run with parts gives a bundle for each, OUTPUT/PART:
@@ -18,6 +20,8 @@ from absl import app, flags
 from etils import epath
 
 from launch import command, runtime
+from launch.autoencoders.examples import ExampleSections
+from launch.autoencoders.export import export_examples
 from launch.sounds import export as sound_export
 from launch.sounds.autoencoder import SoundAutoencoder
 from launch.sounds.sections import SoundSections
@@ -98,6 +102,8 @@ def export_run(
     """
     workdir = epath.Path(workdir)
     system, saved = load_run(workdir)
+    if isinstance(system, ExampleSections):
+        return export_examples(system, saved, workdir, output, step)
     if not isinstance(system, WristMae):
         raise ConfigError(
             f"{workdir} is a run that leaves its bundle by itself, in"

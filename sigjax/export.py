@@ -17,6 +17,7 @@ from etils import epath
 import sigjax
 from sigjax.inference.anomaly_detector import AutoencoderDetector
 from sigjax.inference.audio_events import AudioEventsModel
+from sigjax.inference.autoencoder import AutoencoderModel
 from sigjax.inference.base import FORMAT, BundleError, SignalConfig
 from sigjax.inference.classifier import ClassifierModel
 from sigjax.inference.harnet import HarNetModel
@@ -30,6 +31,7 @@ __all__ = [
     "MODELS",
     "AudioEventsModel",
     "AutoencoderDetector",
+    "AutoencoderModel",
     "BundleError",
     "ClassifierModel",
     "Embedding",
@@ -54,6 +56,7 @@ Model = (
     | SoundDetector
     | AutoencoderDetector
     | AudioEventsModel
+    | AutoencoderModel
     | SegmenterModel
     | SpeechEncoderModel
 )
@@ -65,6 +68,7 @@ MODELS = {
     "sound_detector": SoundDetector,
     "autoencoder_detector": AutoencoderDetector,
     "audio_events": AudioEventsModel,
+    "autoencoder": AutoencoderModel,
     "segmenter": SegmenterModel,
     # Other people's, as launch.convert writes them.
     "ast": AudioEventsModel,
@@ -153,6 +157,8 @@ def load(path: epath.PathLike) -> Model:
       (batches), `prepare` (raw files) and `classify` (signals of any length), or
       `SoundDetector` with `score`, `nearest`, `fit` and `anomaly_map`, or
       `AutoencoderDetector` with `predict` and `decision_function`, or
+      `AutoencoderModel` with `encode`, `decode`, `apply`, `denoise`, `score` and
+      `sample` (batches), or
       `AudioEventsModel` with `predict` (waves of any length), `logits` and `features`
       (batches), or `SegmenterModel` with `segment` (waves of any length) and
       `probabilities` (batches), or `SpeechEncoderModel` with `embed` (waves of any length, features of

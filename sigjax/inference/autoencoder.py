@@ -1,0 +1,298 @@
+"""An autoencoder out of its bundle: codes, reconstructions, scores, samples."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sigjax.config import build
+from sigjax.inference.base import BundleError, SignalConfig
+from sigjax.inference.overlap import window_starts
+from sigjax.models.autoencoder import AutoencoderConfig
+from sigjax.models.gan import AdversarialAutoencoderConfig
+from sigjax.tasks.adversarial import (
+    AdversarialAutoencoding,
+    AdversarialAutoencodingConfig,
+)
+from sigjax.tasks.example_input import example_input
+from sigjax.tasks.reconstruction import Reconstruction
+from sigjax.tasks.reconstruction_config import ReconstructionConfig
+
+# What a bundle says of its task: `extra["task_kind"]`.
+KINDS: Mapping[str, tuple[Any, Any, Any]] = {
+    "reconstruction": (Reconstruction, AutoencoderConfig, ReconstructionConfig),
+    "adversarial": (
+        AdversarialAutoencoding,
+        AdversarialAutoencoderConfig,
+        AdversarialAutoencodingConfig,
+    ),
+}
+
+
+class AutoencoderModel:
+    """A trained autoencoder, ready for use.
+
+    Examples go in raw, as the run read them: `[b, *raw_shape]` in `signal.units`.
+    Images are grey levels, windows of a wrist g, sounds int16 counts of 32768, or,
+    where the model takes a spectrogram, floats of full scale 1. Whatever comes out of
+    the decoder is `[b, *config.input_shape]` in the units that the model takes,
+    `raw * scale + offset` or a log-mel in [0, 1]; `denoise` gives raw units again.
+
+    Attributes:
+      params: Float32 parameters.
+      config: Architecture.
+      task: What it was trained to do.
+      signal: Rate, channels and units of what it takes in.
+      raw_shape: Of an example.
+      labels: Names of the classes of its data; it has not learnt them.
+      info: The whole of `bundle.json`.
+    """
+
+    def __init__(
+        self,
+        params: Any,
+        info: Mapping[str, Any],
+        state: Mapping[str, Any] | None = None,
+    ):
+        """Builds what `info` describes.
+
+        Raises:
+          BundleError: It describes no autoencoder.
+        """
+        extra = info["extra"]
+        if extra.get("task_kind") not in KINDS:
+            raise BundleError(
+                f"task_kind {extra.get('task_kind')!r} is none of {', '.join(KINDS)}"
+            )
+        task, model_config, task_config = KINDS[extra["task_kind"]]
+        self.params = jax.tree.map(jnp.asarray, params)
+        self.config = build(model_config, info["model_config"], path="model_config")
+        config = build(task_config, extra["task"], path="extra.task")
+        self.task: Any = task(self.config, config)
+        self.signal = build(SignalConfig, info["signal"], path="signal")
+        self.raw_shape = tuple(extra["examples"]["shape"])
+        self.labels = tuple(info["labels"] or ())
+        self.info = info
+        given = jax.tree.map(jnp.asarray, dict(state or {}))
+        self._variables = {"params": self.params, **given}
+        self._reconstruct = jax.jit(self.task.reconstruct)
+        self._encode = jax.jit(self.task.codes)
+        self._generate = jax.jit(self.task.generate)
+        self._score = jax.jit(self._scored)
+
+    def __repr__(self) -> str:
+        """One line: what goes in and what comes out."""
+        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
+        units = f" in {self.signal.units}" if self.signal.units else ""
+        rate = f" at {self.signal.rate_hz:g} Hz" if self.signal.rate_hz else ""
+        return (
+            f"AutoencoderModel({count:,} parameters; encode: [batch,"
+            f" {_sizes(self.raw_shape)}]{units}{rate} -> [batch,"
+            f" {_sizes(self.config.code_shape)}])"
+        )
+
+    @property
+    def denoises(self) -> bool:
+        """Whether it was trained to undo a corruption."""
+        noise = getattr(self.task.config, "noise", None)
+        return noise is not None and noise.kind != "none"
+
+    def apply(self, x: np.ndarray | jax.Array) -> jax.Array:
+        """Reconstructions, from the mean of a gaussian code; compiled once per shape.
+
+        Args:
+          x: `[b, *raw_shape]`.
+
+        Returns:
+          Float32 `[b, *config.input_shape]`, in the model's units.
+
+        Raises:
+          BundleError: The shape does not fit.
+        """
+        return self._reconstruct(self._variables, self._checked(x))
+
+    def encode(self, x: np.ndarray | jax.Array) -> jax.Array:
+        """Codes, float32 `[b, *config.code_shape]`, of `[b, *raw_shape]`.
+
+        Raises:
+          BundleError: The shape does not fit.
+        """
+        return self._encode(self._variables, self._checked(x))
+
+    def decode(self, z: np.ndarray | jax.Array) -> jax.Array:
+        """Examples of codes, float32 `[b, *config.input_shape]` in the model's units.
+
+        Args:
+          z: `[b, *config.code_shape]`; between two codes lie interpolations.
+
+        Raises:
+          BundleError: The shape does not fit, or the decoder unpools: it then needs
+            what the encoder pooled.
+        """
+        z = jnp.asarray(z, jnp.float32)
+        if z.shape[1:] != self.config.code_shape:
+            raise BundleError(
+                f"expected codes [batch, {_sizes(self.config.code_shape)}], got"
+                f" {tuple(z.shape)}"
+            )
+        if any(layer.kind == "max_unpool" for layer in self.config.decoder_layers):
+            raise BundleError(
+                "this decoder puts values where the encoder's maxima were: codes alone"
+                " do not say where; use apply"
+            )
+        return self._generate(self._variables, z)
+
+    def score(self, x: np.ndarray | jax.Array) -> jax.Array:
+        """How unlike the training examples each is, float32 `[b]`: higher is odder.
+
+        The loss of the reconstruction, of a gaussian code the negative bound in nats,
+        of an adversarial autoencoder the mean squared error.
+
+        Raises:
+          BundleError: The shape does not fit.
+        """
+        return self._score(self._variables, self._checked(x))
+
+    def _scored(self, variables, x):
+        if isinstance(self.task, Reconstruction):
+            return self.task.score(variables, x)
+        own = example_input(x, self.task.config.input, self.config.input_shape)
+        off = own - self.task.reconstruct(variables, x)
+        return jnp.square(off).reshape(len(x), -1).mean(axis=1)
+
+    def sample(self, count: int, *, seed: int = 0) -> jax.Array:
+        """Draws of the prior, decoded: float32 `[count, *config.input_shape]`.
+
+        Raises:
+          BundleError: It has no prior: only a gaussian code has, and an adversarial
+            autoencoder.
+        """
+        key = jax.random.key(seed)
+        if isinstance(self.task, AdversarialAutoencoding):
+            return self.task.sample(self._variables, key, count)
+        if self.config.code != "gaussian":
+            raise BundleError(
+                "a plain code has no distribution to draw from; train the variant 'vae'"
+                " of configs/autoencoder.py, or 'adversarial' of configs/gan.py"
+            )
+        return self.decode(jax.random.normal(key, (count, *self.config.code_shape)))
+
+    def denoise(self, x: np.ndarray | jax.Array) -> jax.Array:
+        """Reconstructions in raw units, float32 `[b, *raw_shape]`.
+
+        Any autoencoder of values has them; only one that `denoises` was trained to.
+
+        Raises:
+          BundleError: The shape does not fit, or the model takes a log-mel, which
+            cannot be made sound again.
+        """
+        own = self.task.config.input
+        if own.kind != "values":
+            raise BundleError(
+                "this model takes log-mels, of which phases are gone: apply gives the"
+                " denoised log-mel, but no sound can be made of it"
+            )
+        made = self.apply(x).reshape(-1, *self.raw_shape)
+        return (made - own.offset) / own.scale
+
+    def denoise_signal(
+        self, x: np.ndarray, *, overlap: float = 0.5, batch_size: int = 64
+    ) -> np.ndarray:
+        """Denoises a signal of any length: windows that overlap, weighted and added.
+
+        Args:
+          x: `[s]` or `[s, c]`, as the model's windows; at least one window long.
+          overlap: Share of a window that the next one covers too, in [0, 1).
+          batch_size: Windows at once.
+
+        Returns:
+          Float32, shaped as `x`, in raw units. Where windows overlap, each counts by
+          a Hann window: there are no seams.
+
+        Raises:
+          BundleError: The model takes no windows of signals, or the signal is too
+            short.
+        """
+        windows, starts = self.windows_of(x, overlap)
+        parts = self.in_batches(self.denoise, windows, batch_size=batch_size)
+        return overlap_add(parts, starts, len(x))
+
+    def windows_of(
+        self, x: np.ndarray, overlap: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Windows `[w, *raw_shape]` that cover a signal, and where each starts.
+
+        The last reaches back, so that it ends with the signal.
+
+        Args:
+          x: `[s]` or `[s, c]`.
+          overlap: See `denoise_signal`.
+
+        Raises:
+          BundleError: Likewise.
+        """
+        x, shape = np.asarray(x), self.raw_shape
+        if not self.signal.rate_hz:
+            raise BundleError("this model takes whole examples, no windows of signals")
+        if x.shape[1:] != shape[1:] or len(x) < shape[0]:
+            raise BundleError(
+                f"expected a signal [samples, ...] like windows of {_sizes(shape)},"
+                f" at least {shape[0]} samples, got {x.shape}"
+            )
+        starts = window_starts(len(x), shape[0], overlap)
+        return np.stack([x[at : at + shape[0]] for at in starts]), starts
+
+    def in_batches(
+        self,
+        function: Callable[[np.ndarray], Any],
+        x: np.ndarray,
+        *,
+        batch_size: int = 64,
+    ) -> np.ndarray:
+        """A method of this model over many examples, compiled for one size of batch.
+
+        Args:
+          function: Such as `model.encode`.
+          x: `[n, *raw_shape]`, one at least.
+          batch_size: Examples at once.
+        """
+        size = min(batch_size, len(x))
+        parts = []
+        for at in range(0, len(x), size):
+            some = x[at : at + size]
+            rest = np.repeat(some[-1:], size - len(some), axis=0)
+            parts.append(
+                np.asarray(function(np.concatenate([some, rest])))[: len(some)]
+            )
+        return np.concatenate(parts)
+
+    def _checked(self, x: np.ndarray | jax.Array) -> jax.Array:
+        x = jnp.asarray(x)
+        if x.shape[1:] != self.raw_shape or not x.ndim:
+            raise BundleError(
+                f"expected [batch, {_sizes(self.raw_shape)}], got {tuple(x.shape)}"
+            )
+        return x
+
+
+def overlap_add(parts: np.ndarray, starts: np.ndarray, rows: int) -> np.ndarray:
+    """Windows `[w, n, ...]` at `starts` as one signal, float32 `[rows, ...]`.
+
+    Each counts by a Hann window that is nowhere 0, so that ends that only one window
+    covers are its own values.
+    """
+    length = parts.shape[1]
+    ramp = np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2
+    weight = ramp.reshape(-1, *[1] * (parts.ndim - 2))
+    total = np.zeros((rows, *parts.shape[2:]))
+    whole = np.zeros((rows, *[1] * (parts.ndim - 2)))
+    for part, start in zip(parts, starts, strict=True):
+        total[start : start + length] += weight * part
+        whole[start : start + length] += weight
+    return (total / whole).astype(np.float32)
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return ", ".join(str(size) for size in shape)
