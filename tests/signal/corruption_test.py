@@ -129,13 +129,15 @@ def test_pink_noise_falls_by_3_db_an_octave_and_white_does_not():
 
 
 def test_batch_noise_is_another_example_and_a_silent_one_is_none():
-    x = _signals(5)
+    x = _signals(3)
     config = CorruptionConfig(kind="snr", snr_db=0.0, noise="batch")
-    added = np.asarray(_corrupted(x, config) - x).reshape(5, -1)
-    rows = np.asarray(x).reshape(5, -1)
-    likeness = np.abs(np.corrcoef(np.concatenate([added, rows]))[:5, 5:])
-    assert (likeness.max(axis=1) > 0.999).all()
-    assert (likeness.argmax(axis=1) != np.arange(5)).all()
+    rows = np.asarray(x).reshape(3, -1)
+    for seed in range(8):
+        added = np.asarray(_corrupted(x, config, jax.random.key(seed)) - x)
+        both = np.concatenate([added.reshape(3, -1), rows])
+        likeness = np.abs(np.corrcoef(both)[:3, 3:])
+        assert (likeness.max(axis=1) > 0.999).all()
+        assert (likeness.argmax(axis=1) != np.arange(3)).all()
     x = x[:2].at[1].set(0.0)
     found = _corrupted(x, config)
     assert snr_db(x, found)[0] == pytest.approx(0, abs=1e-3)  # white in its place
@@ -150,7 +152,7 @@ def test_the_gain_is_the_difference_of_two_ratios():
     expected = snr_db(x, better) - snr_db(x, worse)
     gain = snr_gain_db(x, worse, better)
     np.testing.assert_allclose(gain, expected, atol=0.3)  # x of 1000 swallows 0.01
-    assert gain[0] == pytest.approx(20, abs=0.3) or gain.min() > 19
+    assert gain.min() > 19
     np.testing.assert_array_equal(snr_gain_db(x, x, worse), 0.0)
     np.testing.assert_allclose(snr_gain_db(x, worse, x), 120.0, rtol=1e-5)
 
