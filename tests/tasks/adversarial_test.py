@@ -26,6 +26,7 @@ from sigjax.train.averaging import AveragingConfig
 from sigjax.train.optim import GroupConfig, OptimConfig, make_optimizer
 from sigjax.train.step import make_init, make_train_step
 from sigjax.train.task import Task
+from tests.models.gan_test import DCGAN
 
 KEY = jax.random.key(0)
 
@@ -386,3 +387,16 @@ def test_an_adversarial_autoencoders_codes_are_distributed_as_the_prior():
         assert scipy.stats.kstest(along, "norm").statistic < 0.1
     error = x - jax.jit(task.reconstruct)(state.judged, x)
     assert np.square(error).mean() < 0.01 * np.var(x)
+
+
+@pytest.mark.survival
+def test_a_dcgan_learns_through_its_penalty_norms_and_convolutions():
+    """Second derivatives of convolutions, batch norm and spectral norm exist."""
+    task = gan(DCGAN, game="hinge", r1=2.0)
+    x = jax.random.uniform(KEY, (5, 8, 8), minval=-1.0)
+    found, out = gradients(task, started(task), {"x": x})
+    for name, layers in found.items():
+        for layer in layers.values():
+            if "kernel" in layer:
+                assert 1e-4 < np.abs(layer["kernel"]).max() < 100, name
+    assert (np.asarray(out.metrics["r1"]) > 0).all()
