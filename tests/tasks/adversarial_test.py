@@ -325,8 +325,7 @@ def test_averaged_weights_can_be_sampled_beside_the_last():
     """In the one step of the loop, each network with its own optimizer."""
     task = gan()
     state, metrics = trained(
-        task,
-        lambda keys: draw_prior(PriorConfig(), keys, 3),
+        task, lambda keys: draw_prior(PriorConfig(), keys, 3),
         seed=0, steps=2, rate=0.1, rows=4, groups=PLAYERS, averaging=AVERAGING,
     )  # fmt: skip
     assert set(metrics) >= {"generator", "critic", "grad_norm", "accuracy_made"}
@@ -344,8 +343,7 @@ def test_a_gan_covers_a_ring_of_eight_normals(seed):
     )
     task = gan(model, r1=1.0)
     state, _ = trained(
-        task,
-        lambda keys: draw_prior(RING, keys, 2),
+        task, lambda keys: draw_prior(RING, keys, 2),
         seed=seed, steps=2000, rate=1e-3, groups=PLAYERS, averaging=AVERAGING,
     )  # fmt: skip
     made = jax.jit(task.sample, static_argnums=2)(state.judged, KEY, 2000)
@@ -367,11 +365,9 @@ def test_an_adversarial_autoencoders_codes_are_distributed_as_the_prior():
         return jnp.tanh(jnp.matmul(uniform, mixing))
 
     model = AdversarialAutoencoderConfig(
-        input_shape=(6,),
-        encoder=mlp(32, 2, 2),
-        decoder=mlp(32, 6, 2),
+        input_shape=(6,), encoder=mlp(32, 2, 2), decoder=mlp(32, 6, 2),
         critic=mlp(32, 1, 2),
-    )
+    )  # fmt: skip
     config = AdversarialAutoencodingConfig(weight=0.1, r1=0.1)
     task = AdversarialAutoencoding(model, config)
     groups = (dataclasses.replace(PLAYERS[0], learning_rate=2e-3), PLAYERS[1])
