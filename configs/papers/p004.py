@@ -18,7 +18,7 @@ What the slides leave open or print wrongly:
 """
 
 from configs.networks.stacks import convolutions, dense
-from configs.papers import sheets_004
+from configs.papers import generation_004, sheets_004
 from configs.papers.scales_004 import SCALES
 
 OPEN = (
@@ -160,7 +160,12 @@ def plane():
     )
 
 
-SHEETS = (compression(), plane(), *sheets_004.sheets(net))
+SHEETS = (
+    compression(),
+    plane(),
+    *sheets_004.sheets(net),
+    *generation_004.sheets(net),
+)
 
 PAPER = dict(
     study="autoencoders",

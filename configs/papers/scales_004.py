@@ -18,6 +18,10 @@ SCALES = (
             "autoencoder:sounds": {"train.epochs": 8.0},
             "autoencoder:wrist": {"train.epochs": 40.0},
             "autoencoder:curve": {"train.epochs": 40.0},
+            "gan": _QUIET,
+            "gan:ring": {"train.steps": 5000},
+            "gan:digits": {"train.steps": 3000},
+            "segmentation": {"data.mixtures": 400, "train.epochs": 4.0},
         },
         seeds=2,
         cost=dict(
@@ -31,13 +35,15 @@ SCALES = (
     dict(
         key="smoke",
         says="two steps: whether it runs, not what it finds",
+        variants=dict(segmentation="smoke"),
         overrides=dict(autoencoder=_SMOKE, gan=_SMOKE, classifier=_SMOKE),
         settings=dict(
             contraction=dict(most=20),
             field=dict(points=50, grid=9),
             denoising=dict(most=20, chosen_on=20),
             anomaly=dict(epochs=1),
-            samples=dict(most=20, sounds=1, rounds=2),
+            samples=dict(most=16, sounds=1, rounds=2),
+            modes=dict(samples=50),
         ),
         seeds=1,
         simulated=48,

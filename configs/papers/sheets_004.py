@@ -226,6 +226,7 @@ def anomaly():
             overrides=sound,
             method=method,
             settings=settings,
+            drawn=method in ("forest", "detector"),
             against="" if name == _BAR else _BAR,
         )
 

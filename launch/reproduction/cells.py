@@ -24,7 +24,7 @@ from sigjax.config import ConfigError
 FORMAT = 1
 
 # Sections and keys that say where and how fast, not what.
-_NOT_IDENTITY = (
+NOT_IDENTITY = (
     "mesh",
     "data.store",
     "data.dataset",
@@ -133,7 +133,7 @@ class Cell:
           ConfigError: The config describes no system.
         """
         config = told(self.check())
-        for name in (*_NOT_IDENTITY, *[self.WEIGHTS] * self.starts_from):
+        for name in (*NOT_IDENTITY, *[self.WEIGHTS] * self.starts_from):
             *sections, key = name.split(".")
             place = config
             for section in sections:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 from launch.reproduction.autoencoders import sheets
-from launch.reproduction.cells import NOTHING, Cell, Source, told
+from launch.reproduction.cells import FORMAT, NOT_IDENTITY, NOTHING, Cell, Source, told
+from launch.systems import build_system, parts_of
 
 # Raise it when a measurement comes to mean something else.
 _MEASURED = 1
@@ -38,27 +39,57 @@ class FamilyCell(Cell):
         """Whether its config takes weights of another cell."""
         return self.kind != "measure" and super().starts_from
 
+    def check(self) -> Any:
+        """The system that the config describes, or those of its parts by name.
+
+        Raises:
+          ConfigError: It describes none.
+        """
+        config = self.config()
+        if self.starts_from:
+            config.update_from_flattened_dict({self.WEIGHTS: "its parent's"})
+        if not config.get("parts"):
+            return build_system(config)
+        return {name: build_system(part) for name, part in parts_of(config).items()}
+
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """What decides the result; where data lie is no part of it."""
+        """What decides the result; where things lie is no part of it."""
+        from_cell = {"data": self.data.fingerprint}
+        from_cell["parent"] = self.parent.key if self.parent else ""
         if self.kind != "measure":
-            found = super().identity
-            found["config"].get("data", {}).pop("path", None)
-            return found
+            found = {"kind": self.kind, "format": FORMAT, **from_cell}
+            weights = self.weights.fingerprint
+            return {**found, "config": self._told(), "weights": weights}
         found: dict[str, Any] = {
             "kind": self.kind,
             "format": _MEASURED,
             "measure": self.measure,
             "method": self.method,
             "settings": {**self.settings},
-            "data": self.data.fingerprint,
-            "parent": self.parent.key if self.parent else "",
+            **from_cell,
         }
         if self.parent is None:  # Then its data and input are all that counts.
-            config = told(self.check())
-            config.get("data", {}).pop("path", None)
+            config = self._told()
             found["config"] = {k: config.get(k) for k in ("data", "task", "seed")}
         return found
+
+    def _told(self) -> dict[str, Any]:
+        """The resolved config, without what says where and how fast."""
+        system = self.check()
+        if isinstance(system, Mapping):
+            return {name: self._identified(told(part)) for name, part in system.items()}
+        return self._identified(told(system))
+
+    def _identified(self, config: dict[str, Any]) -> dict[str, Any]:
+        mine = ("data.path", "start.weights", *[self.WEIGHTS] * self.starts_from)
+        for name in (*NOT_IDENTITY, *mine):
+            *sections, key = name.split(".")
+            place = config
+            for section in sections:
+                place = place.get(section) or {}
+            place.pop(key, None)
+        return config
 
 
 class GivenData(NamedTuple):
@@ -133,7 +164,8 @@ def make_plan(
     for place, row in enumerate(sheet.rows):
         if row.hidden:
             continue
-        own = 1 if row.method else min(row.seeds or seeds, seeds)
+        chance = row.drawn or not row.method
+        own = min(row.seeds or seeds, seeds) if chance else 1
         for seed in range(own):
             chain = make.chain(row, seed)
             cells.update({cell.key: cell for cell in chain if cell.key not in cells})
@@ -165,10 +197,11 @@ class _Maker:
             **self.scale.settings.get(self.sheet.measure, {}),
             **self.scale.settings.get(f"{self.sheet.measure}:{row.data}", {}),
         }
+        settings |= {"seed": seed} if row.drawn else {}
         overrides = trained[-1].overrides if trained else self._overrides(row, 0)
         measure = FamilyCell(
             kind="measure",
-            **_file(row),
+            **self._file(row),
             overrides=overrides,
             data=own.source,
             parent=trained[-1] if trained else None,
@@ -184,7 +217,7 @@ class _Maker:
         own = self.given.data.get(row.data, GivenData())
         training = FamilyCell(
             kind=row.kind,
-            **_file(row),
+            **self._file(row),
             overrides=self._overrides(row, seed),
             data=own.source,
             parent=before[-1] if before else None,
@@ -203,12 +236,14 @@ class _Maker:
         for key in keys:
             found |= scale.last.get(key, {})
         found |= {**scale.data.get(row.data, {}), **own.last}
+        # A repeat draws other labels, too, where labels are drawn.
+        found = {k: seed if v == "{seed}" else v for k, v in found.items()}
         return {**found, "seed": seed, **self.given.overrides.get(row.kind, {})}
 
     def _title(self, row: sheets.Row, seed: int) -> str:
         return f"{self.sheet.key}: {row.title}" + f", seed {seed}" * (seed > 0)
 
-
-def _file(row: sheets.Row) -> dict[str, str]:
-    file, _, variant = row.config.partition(":")
-    return {"file": file, "variant": variant}
+    def _file(self, row: sheets.Row) -> dict[str, str]:
+        file, _, variant = row.config.partition(":")
+        last = self.scale.variants.get(row.kind, "")
+        return {"file": file, "variant": "+".join(v for v in (variant, last) if v)}

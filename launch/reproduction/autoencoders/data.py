@@ -26,8 +26,7 @@ _HELD_OUT = 1 / 3
 _NORMAL = ("healthy", "normal", "ok", "good")
 _STRETCH_S = 1.0
 _ALWAYS = {
-    "digits": "scikit-learn's digits: 1,797 images of 8 x 8 by 43 people, who are not"
-    " told apart; a fifth of the images is held out",
+    "digits": "scikit-learn's 1,797 digits of 8 x 8, a fifth of the images held out",
     "ring": "SIMULATED points, as the question asks: a ring of 8 Gaussians",
     "curve": "SIMULATED points, as the question asks: a spiral with noise",
 }
@@ -272,7 +271,12 @@ def _no_events() -> Facts:
         name="events",
         fingerprint="simulated-events",
         where={},
-        overrides={},
+        overrides={
+            "data.test_fold": 1,
+            "data.simulate": dict(
+                layout="esc50", clips=10, classes=4, clip_s=1.5, seed=0
+            ),
+        },
         simulated=True,
         text="mixtures of simulated events",
     )

@@ -40,13 +40,11 @@ class Opened:
 
     Attributes:
       system: As its config describes it.
-      data: `ExampleData`, or another's.
-      task: Its task.
       run: Its folder; None if nothing was trained.
     """
 
     def __init__(self, config: Any, run: epath.Path | None, workdir: epath.Path):
-        """Opens the data; variables are read when they are asked for.
+        """Opens nothing yet.
 
         Args:
           config: Resolved.
@@ -54,9 +52,17 @@ class Opened:
           workdir: Where data that a config simulates may be put.
         """
         self.system: Any = build_system(config)
-        self.run = run
-        self.data: Any = self.system.open_data(run or workdir)
-        self.task: Any = self.system.make_task(self.data)
+        self.run, self._workdir = run, workdir
+
+    @functools.cached_property
+    def data(self) -> Any:
+        """Read when it is asked for."""
+        return self.system.open_data(self.run or self._workdir)
+
+    @functools.cached_property
+    def task(self) -> Any:
+        """With the data's classes, if it has any."""
+        return self.system.make_task(self.data)
 
     @functools.cached_property
     def variables(self) -> Any:
@@ -102,6 +108,8 @@ class Opened:
 
     def mapped(self, function: Callable, x: np.ndarray) -> np.ndarray:
         """A function of batches over all rows, jitted once."""
+        if self.run is not None:
+            _ = self.variables  # Read before anything is traced.
         jitted = jax.jit(function)
         parts = []
         for start in range(0, len(x), _AT_ONCE):

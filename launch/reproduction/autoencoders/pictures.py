@@ -8,9 +8,10 @@ from etils import epath
 
 from launch.reproduction.autoencoders.cells import Plan
 from launch.reproduction.autoencoders.scores import PICTURES, RowScore
-from launch.reproduction.autoencoders.sheets import Metric, Row
+from launch.reproduction.autoencoders.sheets import DATA, Metric, Row
 from sigjax.evals.autoencoders import figures, pictures
 from sigjax.evals.autoencoders.figures import Bar, Panel, Spot
+from sigjax.train.writer import replace_file
 
 Found = list[tuple[Row, RowScore]]
 
@@ -32,7 +33,7 @@ def draw(
     drawn = []
     for name in plan.sheet.figure.split("+"):
         path = folder / f"{plan.sheet.key}-{name}.png"
-        if _DRAW[name](path, plan, found, note(plan, table, found)):
+        if DRAW[name](path, plan, found, note(plan, table, found)):
             drawn.append(path)
     return drawn
 
@@ -40,7 +41,10 @@ def draw(
 def note(plan: Plan, table: Mapping[str, Any], found: Found) -> str:
     """Under a figure's title: what its numbers are of, and what is missing."""
     lines = []
+    shown = {row.data for row, _ in found}
     for line in table["data"]:
+        if line.partition(":")[0] not in shown:
+            continue
         text = line.rpartition(", fingerprint")[0]
         lines.append(text if len(text) < 120 else text[:117] + "...")
     more = f"scale {table['scale_key']}, means over {plan.seeds} seed"
@@ -179,7 +183,7 @@ def _images(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
             path.with_name(f"{path.stem}-{data}.png") if several else path,
             strips,
             title=plan.sheet.title,
-            note=told,
+            note="\n".join(_of_data(told, data)),
             sound=sound,
             axes_note="time to the right, frequency (mel) upwards, brighter is louder"
             if sound
@@ -187,6 +191,12 @@ def _images(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
         )
         drawn = True
     return drawn
+
+
+def _of_data(told: str, data: str) -> list[str]:
+    """Lines of a note, without those of other data."""
+    other = tuple(f"{name}:" for name in DATA if name != data)
+    return [line for line in told.split("\n") if not line.startswith(other)]
 
 
 def _range(images: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -274,11 +284,25 @@ def _waves(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
     return bool(columns)
 
 
-_DRAW: Mapping[str, Callable[[epath.Path, Plan, Found, str], bool]] = {
+def _examples(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
+    """The pictures that evaluations drew: of the first two rows."""
+    del told
+    drawn = False
+    for place, (_, score) in enumerate(found[:2], 1):
+        picture = score.facts.get("picture")
+        if picture and epath.Path(picture).exists():
+            name = f"{path.stem}-{place}.png"
+            replace_file(path.with_name(name), epath.Path(picture).read_bytes())
+            drawn = True
+    return drawn
+
+
+DRAW: Mapping[str, Callable[[epath.Path, Plan, Found, str], bool]] = {
     "curves": _curves,
     "dots": _dots,
     "images": _images,
     "clouds": _clouds,
     "field": _field,
     "waves": _waves,
+    "examples": _examples,
 }

@@ -72,6 +72,7 @@ class Row:
       line: Which line of a curve it belongs to; its first label by default.
       x: Its place on a curve.
       seeds: Repeats; 0 for the sheet's. Methods without chance have one.
+      drawn: Whether a method draws: then it is repeated as trainings are.
       hidden: Whether it is there only to be started from.
       name: Short name, unique in the sheet; the labels by default.
     """
@@ -88,6 +89,7 @@ class Row:
     line: str = ""
     x: float | None = None
     seeds: int = 0
+    drawn: bool = False
     hidden: bool = False
     name: str = ""
 
@@ -174,6 +176,7 @@ class Scale:
     Attributes:
       key: Such as `"small"`.
       says: One line for the header.
+      variants: Added to a row's, by kind of training.
       overrides: Of configs, by kind of training and by `KIND:DATA`; a row's go over
         them.
       last: Likewise, over a row's.
@@ -187,6 +190,7 @@ class Scale:
 
     key: str
     says: str
+    variants: Mapping[str, str] = dataclasses.field(default_factory=dict)
     overrides: Mapping[str, Mapping] = dataclasses.field(default_factory=dict)
     last: Mapping[str, Mapping] = dataclasses.field(default_factory=dict)
     data: Mapping[str, Mapping] = dataclasses.field(default_factory=dict)

@@ -1,5 +1,6 @@
 """What is measured with labels: anomalies, classes of few labels, masks of events."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,7 +76,10 @@ def _fitted(method: str, x: np.ndarray, settings: Mapping[str, Any]):
     seed = settings.get("seed", 0)
     if method == "detector":
         found = AutoencoderDetector(
-            **settings["detector"], held_out=0.0, random_state=seed
+            **settings["detector"],
+            epochs=settings["epochs"],
+            held_out=0.0,
+            random_state=seed,
         ).fit(x)
         return lambda rows: -found.score_samples(rows)
     flat = linear.flat(x)
@@ -122,10 +126,28 @@ def _interval(
 
 
 def labels(opened: Opened, method: str, settings: Mapping[str, Any]) -> Measured:
-    """Accuracy of a classifier that was shown a share of the labels."""
-    raise NotImplementedError
+    """Scores of a classifier that was shown a share of the labels, as it wrote them."""
+    del method, settings
+    assert opened.run is not None
+    found = json.loads((opened.run / "result.json").read_text())["test"]
+    names = ("accuracy", "balanced_accuracy", "macro_f1")
+    scores = {name: found[name]["value"] for name in names if name in found}
+    return Measured(numbers=scores)
 
 
 def segments(opened: Opened, method: str, settings: Mapping[str, Any]) -> Measured:
-    """Masks of events against the known ones."""
-    raise NotImplementedError
+    """Masks of events against the known ones, as the run's evaluation found them."""
+    del method
+    assert opened.run is not None
+    folder = opened.run / "eval" / "test"
+    found = json.loads((folder / "metrics.json").read_text())
+    result = json.loads((opened.run / "result.json").read_text())
+    near = {round(1000 * one["tolerance_s"]): one for one in found["boundaries"]}
+    numbers = {f"boundary_f1_{ms}": one["f1"] for ms, one in near.items()}
+    numbers |= {"iou": found["cells"]["iou"], "frame_f1": found["frames"]["f1"]}
+    numbers["parameters"] = result["model"]["parameters"]
+    picture = folder / "examples.png"
+    facts = {"mixtures": found["mixtures"], "tolerances_ms": sorted(near)}
+    if settings.get("pictures", True) and picture.exists():
+        facts["picture"] = str(picture)
+    return Measured(numbers=numbers, facts=facts)

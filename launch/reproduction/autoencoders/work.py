@@ -76,12 +76,7 @@ class Work:
 def _measured(cell: FamilyCell, opened: Opened, folder: epath.Path) -> dict[str, Any]:
     found = measures.MEASURES[cell.measure](opened, cell.method, cell.settings)
     write(found, folder)
-    data = opened.data
-    facts = {
-        "origin": getattr(getattr(data, "train_set", None), "origin", ""),
-        "remarks": list(getattr(data, "remarks", ())),
-        **found.facts,
-    }
+    facts = {**found.facts}
     numbers = {k: None if v is None else float(v) for k, v in found.numbers.items()}
     return json.loads(json.dumps({"numbers": numbers, "facts": facts}))
 
