@@ -94,11 +94,7 @@ def max_pool(
         better = (met > best) | (jnp.isnan(met) & ~jnp.isnan(best))
         best = jnp.where(better, met, best)
         where = jnp.where(better, places, where)
-    # `best` as a value would share the gradient of equal maxima.
-    values = functools.reduce(
-        jnp.add, [jnp.where(where == places, met, 0) for met, places in taps]
-    )
-    return Pooled(values, where, shape, window, stride, padding)
+    return Pooled(best, where, shape, window, stride, padding)
 
 
 def max_unpool(values: Float[Array, "b *o c"], pooled: Pooled) -> Array:

@@ -101,6 +101,9 @@ def test_every_activation_has_its_values():
         "softplus": np.log1p(np.exp(x)),
     }
     assert set(want) == set(ACTIVATIONS)
+    layer = Layer(kind="flatten", activation="leaky_relu", slope=0.2)
+    leaky = Stack((layer,)).apply({}, jnp.asarray(x[None], jnp.float32)).x[0]
+    np.testing.assert_allclose(leaky, np.where(x < 0, 0.2 * x, x), atol=1e-6)
     run = jax.jit(lambda x: {name: f(x) for name, f in ACTIVATIONS.items()})
     for name, found in run(x.astype(np.float32)).items():
         np.testing.assert_allclose(found, want[name], atol=1e-6, err_msg=name)
