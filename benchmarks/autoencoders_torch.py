@@ -40,44 +40,23 @@ def stack(layers: list[dict[str, Any]], shape: tuple[int, ...], weights: Any):
     Shapes have the channels last, without the batch.
     """
     parts: list[nn.Module] = []
-    before = shape  # what was made flat
-    flat = False
+    pixels = None  # the shape of what was made flat
     for i, layer in enumerate(layers):
         kind, given = layer["kind"], weights.get(f"layer{i}", {})
-        spatial = {n: layer[n] for n in ("stride", "padding")}
-        kernel = torch.from_numpy(given["kernel"]) if given else None
         if kind == "dense":
-            made = nn.Linear(math.prod(shape), layer["width"], bias=layer["bias"])
-            weight = kernel.T  # pyright: ignore
-            if flat:  # Our pixels have their channels last.
-                apart = weight.reshape(len(weight), *before)
-                weight = apart.permute(0, 3, 1, 2).reshape(len(weight), -1)
-                flat = False
-            made.weight.data.copy_(weight)
-            shape = (layer["width"],)
-        elif kind in ("conv", "transposed_conv"):
-            several = {"output_padding": layer["output_padding"]}
-            build, extra = nn.Conv2d, {}
-            if kind == "transposed_conv":
-                build, extra = nn.ConvTranspose2d, several
-            width, taps = layer["width"], layer["taps"]
-            made = build(shape[-1], width, taps, bias=layer["bias"], **spatial, **extra)
-            made.weight.data.copy_(kernel.permute(3, 2, 0, 1))  # pyright: ignore
-            shape = (*_sizes(made, shape), width)
-        elif kind == "max_pool":
-            made = nn.MaxPool2d(layer["taps"], **spatial)
-            shape = (*_sizes(made, shape), shape[-1])
+            made = _dense(layer, math.prod(shape), given, pixels)
+            shape, pixels = (layer["width"],), None
         elif kind == "flatten":
-            before, flat, shape = shape, True, (math.prod(shape),)
+            pixels, shape = shape, (math.prod(shape),)
             made = nn.Flatten()
-        else:
-            assert kind == "reshape", kind
-            # The dense layer before gives channels last: its rows are put in order.
-            _channels_first(parts, tuple(layer["shape"]))
+        elif kind == "reshape":
             shape = tuple(layer["shape"])
+            # The dense layer before gives channels last: its rows are put in order.
+            _channels_first(parts, shape)
             made = Reshape(shape)
-        if given and layer["bias"]:
-            made.bias.data.copy_(torch.from_numpy(given["bias"]))  # pyright: ignore
+        else:
+            made = _spatial(layer, shape[-1], given)
+            shape = (*_sizes(made, shape), layer["width"] or shape[-1])
         parts.append(made)
         if layer["norm"] == "batch":
             build = nn.BatchNorm1d if len(shape) == 1 else nn.BatchNorm2d
@@ -85,6 +64,35 @@ def stack(layers: list[dict[str, Any]], shape: tuple[int, ...], weights: Any):
         if layer["activation"] != "identity":
             parts.append(_ACTIVATIONS[layer["activation"]]())
     return nn.Sequential(*parts), shape
+
+
+def _dense(layer: Any, before: int, given: Any, pixels: tuple[int, ...] | None):
+    made = nn.Linear(before, layer["width"])
+    weight = torch.from_numpy(given["kernel"]).T
+    if pixels:  # Ours have their channels last.
+        apart = weight.reshape(len(weight), *pixels)
+        weight = apart.permute(0, 3, 1, 2).reshape(len(weight), -1)
+    made.weight.data.copy_(weight)
+    made.bias.data.copy_(torch.from_numpy(given["bias"]))
+    return made
+
+
+def _spatial(layer: Any, before: int, given: Any) -> nn.Module:
+    """A convolution, its transpose or a pooling."""
+    taps, step = layer["taps"], {n: layer[n] for n in ("stride", "padding")}
+    if layer["kind"] == "max_pool":
+        return nn.MaxPool2d(taps, **step)
+    if layer["kind"] == "conv":
+        made = nn.Conv2d(before, layer["width"], taps, **step)
+    else:
+        more = layer["output_padding"]
+        made = nn.ConvTranspose2d(
+            before, layer["width"], taps, output_padding=more, **step
+        )
+    made.weight.data.copy_(torch.from_numpy(given["kernel"]).permute(3, 2, 0, 1))
+    assert made.bias is not None
+    made.bias.data.copy_(torch.from_numpy(given["bias"]))
+    return made
 
 
 def _sizes(made: nn.Module, shape: tuple[int, ...]) -> tuple[int, ...]:

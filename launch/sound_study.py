@@ -8,6 +8,11 @@ FOLDER holds `bldc_motor_audio` (brushless motors: `Healthy/M1/1400.wav`, ...) a
 WORKDIR/cells: run again after a stop, it goes on. Then it writes OUTPUT.json and
 OUTPUT.png, and puts the tables into OUTPUT.md, between its two lines
 `<!-- tables -->`; without such a page it prints them.
+
+    --part=autoencoders
+
+compares dense, convolutional, variational and denoising autoencoders on the motors,
+with what learns nothing beside them.
 """
 
 import functools
@@ -24,13 +29,16 @@ from launch.pages import publish
 from launch.sounds.study_cells import Cell, Cells, Environment, Motors
 from launch.sounds.study_data import StudyError
 from launch.sounds.study_page import markdown, marks
+from launch.sounds.study_recipes import AUTOENCODER_RECIPES, MOTOR_RECIPES, Recipe
 from launch.sounds.study_tables import environment_rows, motor_rows
 from sigjax.data.audio import AudioError
 from sigjax.data.machine_sound.clips import ManifestError
 from sigjax.evals import sound_study_figures
 from sigjax.train.writer import prepare_workdir
 
-PARTS = ("bldc", "motors", "esc10")
+PARTS = ("bldc", "motors", "esc10", "autoencoders")
+_USUAL = PARTS[:3]
+_OF_MOTORS = {"bldc": MOTOR_RECIPES, "autoencoders": AUTOENCODER_RECIPES}
 _say = functools.partial(print, flush=True)
 
 
@@ -48,7 +56,8 @@ def collect(
     Args:
       data: Folder of the recordings.
       workdir: Cells are kept below it.
-      parts: Of `PARTS`; `"motors"` goes with `"bldc"`.
+      parts: Of `PARTS`; `"motors"` goes with `"bldc"`. Without `"bldc"`,
+        `"autoencoders"` is the motors' only part.
       splits: Of each motor's healthy recordings, for what is trained.
       folds: Of ESC-10's five, how many are tested.
       missing: Otherwise tables are made of the cells that are there.
@@ -56,8 +65,11 @@ def collect(
     cells = Cells(folder=workdir / "cells", say=_say, missing=missing)
     found: dict[str, Any] = {"motors": [], "environment": [], "training": []}
     made: dict[str, list[tuple[str, Cell]]] = {}
-    if "bldc" in parts:
-        study = Motors(data, cells, splits)
+    recipes: dict[str, Recipe] = {}
+    for part, own in _OF_MOTORS.items():
+        recipes |= own if part in parts else {}
+    if recipes:
+        study = Motors(data, cells, splits, recipes)
         made["bldc"] = list(study.apart())
         if "motors" in parts:
             made["motors"] = list(study.together())
@@ -99,7 +111,7 @@ def define_flags() -> None:
     flags.DEFINE_string("data", None, "Folder of bldc_motor_audio and esc10.")
     flags.DEFINE_string("workdir", None, "Cells are kept here.")
     flags.DEFINE_string("output", "", "Results' path without its ending.")
-    flags.DEFINE_list("part", list(PARTS), "Detectors of one motor, of all; ESC-10.")
+    flags.DEFINE_list("part", list(_USUAL), "Detectors of one motor, of all; ESC-10.")
     flags.DEFINE_integer("splits", 4, "Of a motor's recordings, for what is trained.")
     flags.DEFINE_integer("folds", 1, "Of ESC-10's five, how many are tested.")
     flags.DEFINE_bool("missing", True, "Make cells that are not there.")

@@ -18,49 +18,15 @@ from etils import epath
 from launch.sounds import study_detectors as detectors
 from launch.sounds.study_data import Recording, Sounds, environment, motors, normalised
 from launch.sounds.study_networks import (
-    Recipe,
     Trained,
     run,
     run_shipped,
     shipped,
     train,
 )
-from sigjax.signal.mel import MelConfig
+from launch.sounds.study_recipes import ESC_MEL, ESC_RECIPES, MEL, MOTOR_RECIPES, Recipe
 from sigjax.train.writer import replace_file
 
-_MEL = MelConfig(rate_hz=16_000, n_mels=64)
-# Clips of ESC-10 have stretches of zeros: 80 dB below the loudest is the floor.
-_ESC_MEL = MelConfig(rate_hz=16_000, n_mels=64, hop=1024, top_db=80.0)
-_MOTOR_RECIPES = {
-    "AE": Recipe(kind="autoencoder", clip_s=1.0, mel=_MEL, steps=600, batch=16),
-    "classifier": Recipe(kind="classifier", clip_s=1.0, mel=_MEL, steps=150, batch=32),
-    "multi-resolution": Recipe(
-        *(),
-        kind="branches",
-        clip_s=1.0,
-        mel=_MEL,
-        steps=150,
-        batch=16,
-        n_fft=(128, 256, 512),
-        width=32,
-    ),
-}
-_ESC_RECIPES = {
-    "AE": Recipe(kind="autoencoder", clip_s=5.0, mel=_ESC_MEL, steps=600, batch=16),
-    "classifier": Recipe(
-        kind="classifier", clip_s=5.0, mel=_ESC_MEL, steps=250, batch=32
-    ),
-    "multi-resolution": Recipe(
-        kind="branches",
-        clip_s=5.0,
-        mel=_ESC_MEL,
-        steps=150,
-        batch=16,
-        n_fft=(256, 1024, 4096),
-        width=32,
-        spectrum=True,
-    ),
-}
 _PLAIN_SPLITS, _TRAIN_HOP_S = 20, 0.25
 MOTORS = ("M1", "M2")
 SHIPPED = "shipped network"
@@ -130,14 +96,20 @@ def healthy(recordings: tuple[Recording, ...], machine: str) -> np.ndarray:
 class Motors:
     """All cells of the brushless motors."""
 
-    def __init__(self, folder: epath.PathLike, cells: Cells, splits: int):
+    def __init__(
+        self,
+        folder: epath.PathLike,
+        cells: Cells,
+        splits: int,
+        recipes: Mapping[str, Recipe] = MOTOR_RECIPES,
+    ):
         """Reads the recordings; networks are trained on so many splits."""
-        self.cells, self.splits = cells, splits
+        self.cells, self.splits, self.recipes = cells, splits, recipes
         self.whole, self.segments = motors(folder)
         self.recordings = self.whole.recordings
         self._spectrograms = {
-            "10 s": detectors.spectrograms_of(self.whole, _MEL),
-            "1 s": detectors.spectrograms_of(self.segments, _MEL),
+            "10 s": detectors.spectrograms_of(self.whole, MEL),
+            "1 s": detectors.spectrograms_of(self.segments, MEL),
         }
 
     def apart(self) -> Iterator[tuple[str, Cell]]:
@@ -152,7 +124,7 @@ class Motors:
             for machine in MOTORS:
                 rows = healthy(self.recordings, machine)[chosen]
                 for kind, make in self._kinds(k).items():
-                    name = f"bldc-{machine}-{kind}{k}"
+                    name = f"bldc-{machine}-{kind.replace(' ', '_')}{k}"
                     yield kind, self._get(name, machine, rows, kind, make)
 
     def together(self) -> Iterator[tuple[str, Cell]]:
@@ -168,7 +140,7 @@ class Motors:
 
     def _get(self, name, machine, rows, kind, make) -> Cell:
         version = 3 if kind in ("plain", "common") else 2
-        recipe = _MOTOR_RECIPES.get(kind) or _bundle(kind)
+        recipe = {**MOTOR_RECIPES, **self.recipes}.get(kind) or _bundle(kind)
         settings = [rows.tolist(), recipe, version]
 
         def made() -> Cell | None:
@@ -182,9 +154,9 @@ class Motors:
             "common": self._plain,
             **{
                 kind: functools.partial(self._of_recordings, kind, seed=k)
-                for kind in _MOTOR_RECIPES
+                for kind in self.recipes
             },
-            "bundle": self._of_bundle,
+            **({"bundle": self._of_bundle} if "classifier" in self.recipes else {}),
         }
 
     def _mask(self, rows: np.ndarray) -> np.ndarray:
@@ -232,13 +204,13 @@ class Motors:
     def _of_recordings(self, kind: str, rows: np.ndarray, *, seed: int) -> Cell:
         """One motor's; a classifier tells its recordings (speeds) apart."""
         wave, label = self._crops(rows)
-        made = train(_MOTOR_RECIPES[kind], wave, label, seed=seed)
+        made = train(self.recipes[kind], wave, label, seed=seed)
         mask = self._mask(rows)
         names = np.array([r.path for r in self.recordings])[self.segments.row]
         found = {}
         for state, variables in _states(made).items():
             said = run(made.task, variables, self.segments.wave)
-            if kind == "AE":
+            if said.residual is not None:
                 scores = detectors.of_autoencoder(said, mask)
             else:
                 scores = detectors.of_classifier(said, names, mask, by_class=False)
@@ -250,7 +222,7 @@ class Motors:
         wave, number = self._crops(rows)
         machine = np.array([r.machine for r in self.recordings])
         label = np.unique(machine[rows], return_inverse=True)[1][number]
-        made = train(_MOTOR_RECIPES[kind], wave, label, seed=seed)
+        made = train(MOTOR_RECIPES[kind], wave, label, seed=seed)
         section, mask = machine[self.segments.row], self._mask(rows)
         found = {}
         for state, variables in _states(made).items():
@@ -282,7 +254,7 @@ class Environment:
         self.recordings, self.cells, self.folds = self.sounds.recordings, cells, folds
         self.machine = np.array([r.machine for r in self.recordings])
         self.fold = np.array([r.fold for r in self.recordings])
-        self._spectrogram = detectors.spectrograms_of(self.sounds, _ESC_MEL)
+        self._spectrogram = detectors.spectrograms_of(self.sounds, ESC_MEL)
         self._said: dict[int, Any] = {}  # By fold; that of the shipped network.
 
     def all(self) -> Iterator[tuple[str, Cell]]:
@@ -309,7 +281,7 @@ class Environment:
             scores = make(own, fold)
             return scores and {"machine": own, "fold": fold, **scores}
 
-        recipe = _ESC_RECIPES.get(kind) or _bundle(kind)
+        recipe = ESC_RECIPES.get(kind) or _bundle(kind)
         return self.cells.get(name, [own, fold, recipe, 2], made)
 
     def _rows(self, own: str, fold: int) -> tuple[np.ndarray, np.ndarray]:
@@ -340,7 +312,7 @@ class Environment:
         mask = self._rows(own, fold)[0]
         wave = self.sounds.wave[mask]
         label = np.zeros(len(wave), int)
-        made = train(_ESC_RECIPES["AE"], wave, label, seed=fold)
+        made = train(ESC_RECIPES["AE"], wave, label, seed=fold)
         found = {}
         for state, variables in _states(made).items():
             said = run(made.task, variables, self.sounds.wave)
@@ -352,7 +324,7 @@ class Environment:
         """A classifier of the nine others, which never met this class."""
         normal, others = self._rows(own, fold)
         label = np.unique(self.machine[others], return_inverse=True)[1]
-        made = train(_ESC_RECIPES[kind], self.sounds.wave[others], label, seed=fold)
+        made = train(ESC_RECIPES[kind], self.sounds.wave[others], label, seed=fold)
         found = {}
         for state, variables in _states(made).items():
             said = run(made.task, variables, self.sounds.wave)

@@ -13,6 +13,7 @@ from sigjax.data.segments import fitted
 from sigjax.models.frame_autoencoder import FrameAutoencoderConfig
 from sigjax.models.section_classifier import SectionClassifierConfig
 from sigjax.models.spectral_branches import SpectralBranchesConfig
+from sigjax.signal.corruption import CorruptionConfig
 from sigjax.signal.mel import MelConfig, frame_count, log_mel
 from sigjax.tasks.frame_reconstruction import (
     FrameReconstruction,
@@ -37,7 +38,29 @@ _OPTIM = OptimConfig(
 )
 # Batch norms of a network that was never trained see so many batches all the same: by
 # then their running statistics have forgotten where they began.
-_SETTLE = {"classifier": 40, "branches": 40, "autoencoder": 400}
+_SETTLE = {"autoencoder": 400, "denoising autoencoder": 400}
+_SETTLE_OTHERS = 40
+# By the kind of a recipe: the network and the task of autoencoders, where they differ
+# from the baseline's.
+AUTOENCODERS: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "autoencoder": ({}, {"vectors": 32}),
+    "conv autoencoder": (
+        {"kind": "conv", "frames": 16, "widths": (16, 32, 64)},
+        {"vectors": 3, "hop": 8, "normalise": True},
+    ),
+    "variational autoencoder": (
+        {"latent": "gaussian"},
+        {"vectors": 32, "normalise": True},
+    ),
+    "denoising autoencoder": (
+        {},
+        {
+            "vectors": 32,
+            "normalise": True,
+            "noise": CorruptionConfig(kind="gaussian", sd=0.25),
+        },
+    ),
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +68,7 @@ class Recipe:
     """A network and how long it is trained.
 
     Attributes:
-      kind: `"autoencoder"`, `"classifier"` or `"branches"`.
+      kind: `"classifier"`, `"branches"`, or one of `AUTOENCODERS`.
       clip_s: What it sees at once.
       mel: Its spectrogram; that of `"branches"` is its own.
       steps: Of Adam at 1e-3.
@@ -67,9 +90,11 @@ class Recipe:
     def task(self, classes: int) -> Task:
         """What is learned; an autoencoder has no classes."""
         mel, samples = self.mel, round(self.clip_s * self.mel.rate_hz)
-        if self.kind == "autoencoder":
-            config = FrameReconstructionConfig(mel=mel, vectors=32)
-            return FrameReconstruction(FrameAutoencoderConfig(mels=mel.n_mels), config)
+        if self.kind in AUTOENCODERS:
+            model, settings = AUTOENCODERS[self.kind]
+            config = FrameReconstructionConfig(mel=mel, **settings)
+            network = FrameAutoencoderConfig(mels=mel.n_mels, **model)
+            return FrameReconstruction(network, config)
         if self.kind == "classifier":
             # Like the `demo` variant of configs/asd_sections.py.
             model = SectionClassifierConfig(
@@ -127,12 +152,12 @@ def train(recipe: Recipe, wave: np.ndarray, label: np.ndarray, *, seed: int) -> 
         rows = rng.integers(len(wave), size=recipe.batch)
         return {"wave": wave[rows], "label": label[rows].astype(np.int32)}
 
-    given = {}
-    if isinstance(task, SectionIdentification) and task.config.mel is not None:
-        given["statistics"] = input_statistics([{"wave": wave}], task.config.mel)
+    given, mel = {}, _normalised_mel(task)
+    if mel is not None:
+        given["statistics"] = input_statistics([{"wave": wave}], mel)
     first = init(jax.random.key(seed), batch(), given)
     settled = first
-    for _ in range(_SETTLE[recipe.kind]):
+    for _ in range(_SETTLE.get(recipe.kind, _SETTLE_OTHERS)):
         after, _ = step(settled, batch())
         state, opt = after.model_state, first.opt_state
         settled = dataclasses.replace(
@@ -146,6 +171,13 @@ def train(recipe: Recipe, wave: np.ndarray, label: np.ndarray, *, seed: int) -> 
     tenth = max(1, recipe.steps // 10)
     ends = float(losses[:tenth].mean()), float(losses[-tenth:].mean())
     return Trained(task, state.variables, settled.variables, ends)
+
+
+def _normalised_mel(task: Task) -> MelConfig | None:
+    """The spectrogram that a task takes normalised, if it does."""
+    if isinstance(task, FrameReconstruction):
+        return task.config.mel if task.config.normalise else None
+    return task.config.mel if isinstance(task, SectionIdentification) else None
 
 
 @functools.lru_cache(maxsize=8)
@@ -239,7 +271,7 @@ def run_shipped(wave: np.ndarray, normal: np.ndarray, *, seed: int) -> dict[str,
     variables = {**task.init(jax.random.key(seed), {})}
     variables |= {"statistics": network.variables["statistics"]}
     rng, settle = np.random.default_rng(seed), _settle(task)
-    for number in range(_SETTLE["classifier"]):
+    for number in range(_SETTLE_OTHERS):
         rows = _cut(normal[rng.integers(len(normal), size=16)], task.samples)[0]
         batch = {"wave": rows, "label": np.zeros(len(rows), np.int32)}
         state = settle(variables, batch, jax.random.key(number))

@@ -23,7 +23,8 @@ _LINES = ("log-mel, kNN", "kurtosis")
 # Nothing to train comes first.
 _ORDER = (
     *("log-mel", "PCA", "kurtosis", "crest", "raw", "level"),
-    *("AE", "classifier", "multi-resolution", SHIPPED),
+    *("AE", "conv AE", "VAE", "denoising AE"),
+    *("classifier", "multi-resolution", SHIPPED),
 )
 
 
