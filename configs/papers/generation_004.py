@@ -101,25 +101,31 @@ def modes():
     )
 
 
+def _before(data):
+    """What classifiers start from: all layers at once, or one after another."""
+    config = dict(data=data, config=f"autoencoder:{data}+initial", hidden=True)
+    rows = [dict(config, labels=(data, "autoencoder", ""))]
+    for depth in (1, 2, 3):
+        rows.append(
+            dict(
+                config,
+                labels=(data, f"layer {depth}", ""),
+                overrides={"task.depth": depth},
+                parent=f"{data} layer {depth - 1}" if depth > 1 else "",
+            )
+        )
+    return rows
+
+
 def initialisation():
     """Shares of labels, by what a classifier starts from."""
-    starts = {
-        "digits": {
-            "autoencoder": "autoencoder:digits+initial",
-            "autoencoder, layer by layer": "autoencoder:digits+initial+greedy",
-            "denoising autoencoder": "autoencoder:digits+denoising+initial",
-        },
-        "wrist": {
-            "autoencoder": "autoencoder:wrist+initial",
-            "autoencoder, layer by layer": "autoencoder:wrist+initial+greedy",
-        },
-    }
     rows = []
-    for data, parents in starts.items():
-        rows += [
-            dict(labels=(data, name, ""), data=data, config=config, hidden=True)
-            for name, config in parents.items()
-        ]
+    for data in ("digits", "wrist"):
+        rows += _before(data)
+        parents = {
+            "autoencoder": f"{data} autoencoder",
+            "autoencoder, layer by layer": f"{data} layer 3",
+        }
         for share in _SHARES:
             for name in ("from scratch", *parents):
                 scratch = name == "from scratch"
@@ -135,7 +141,7 @@ def initialisation():
                             "data.labelled": share,
                             "data.label_seed": "{seed}",
                         },
-                        parent="" if scratch else f"{data} {name}",
+                        parent="" if scratch else parents[name],
                         against=""
                         if scratch
                         else f"{data} from scratch {100 * share:g}",
@@ -210,4 +216,4 @@ def segmentation():
 
 def sheets(net):
     """All of them, in the order of the slides."""
-    return (generation(net), segmentation(), modes())
+    return (initialisation(), generation(net), segmentation(), modes())

@@ -41,6 +41,7 @@ class _Run(NamedTuple):
     """One measurement: numbers, and arrays of examples."""
 
     numbers: Mapping[str, float | None]
+    intervals: Mapping[str, Sequence[float | None]]
     arrays: Mapping[str, np.ndarray]
     group: np.ndarray | None
 
@@ -70,13 +71,15 @@ def of_rows(
 
 
 def _read(folder: epath.Path, outcome: Outcome) -> _Run:
-    numbers = (outcome.result or {}).get("numbers", {})
+    result = outcome.result or {}
+    numbers = result.get("numbers", {})
+    intervals = result.get("facts", {}).get("intervals", {})
     if not (folder / VALUES).exists():
-        return _Run(numbers, {}, None)
+        return _Run(numbers, intervals, {}, None)
     with np.load(folder / VALUES) as file:
         arrays = {name: file[name] for name in file.files}
     group = arrays.pop("group", None)
-    return _Run(numbers, arrays, group)
+    return _Run(numbers, intervals, arrays, group)
 
 
 def _summary(runs: Sequence[_Run], name: str) -> dict[str, Any] | None:
@@ -87,7 +90,13 @@ def _summary(runs: Sequence[_Run], name: str) -> dict[str, Any] | None:
     known = [float(value) for value in each if value is not None]
     if len(known) < len(each) or not known:
         return None
-    return _of_numbers(known)
+    score = _of_numbers(known)
+    if all(name in run.intervals for run in runs):
+        # Of held-out recordings, which says more than a spread of few seeds.
+        ends = np.array([run.intervals[name] for run in runs], float).mean(axis=0)
+        low, high = (bootstrap.number(end) for end in ends)
+        score |= {"low": low, "high": high, "over": "recordings"}
+    return score
 
 
 def _of_numbers(each: Sequence[float]) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def anomaly(opened: Opened, method: str, settings: Mapping[str, Any]) -> Measure
     return Measured(
         numbers=numbers,
         facts={
-            "auc_interval": [low, high],
+            "intervals": {"auc": [low, high]},
             "normal": int((~odd).sum()),
             "odd": int(odd.sum()),
         },
