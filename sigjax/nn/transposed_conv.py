@@ -130,7 +130,7 @@ def transposed_convolution(
 ) -> Float[Array, "b *o d"]:
     """The adjoint of `convolution` with the same kernel, which took d channels to c.
 
-    Reverse mode only.
+    Reverse mode only, but where the kernel is no larger than the stride.
 
     Args:
       x: `[b, s, c]` or `[b, h, w, c]`.
@@ -160,7 +160,39 @@ def transposed_convolution(
             f"a transposed convolution of {x.shape[1:-1]} by {kernel.shape[:axes]} has"
             f" nothing left with stride {stride} and padding {padding}"
         )
+    reach = zip(kernel.shape, stride, dilation, strict=False)
+    if all(apart * (taps - 1) < step for taps, step, apart in reach):
+        return _apart(x, kernel, *settings)
     return _transposed(x, kernel, *settings)
+
+
+def _apart(x, kernel, stride, padding, output_padding, dilation):
+    """Where no two inputs reach one place: a product, then a matter of order."""
+    axes = x.ndim - 2
+    edges, ends = [], []
+    each = zip(
+        x.shape[1:],
+        kernel.shape,
+        stride,
+        padding,
+        output_padding,
+        dilation,
+        strict=False,
+    )
+    for size, taps, step, pad, more, apart in each:
+        edges.append((0, step - apart * (taps - 1) - 1, apart - 1))
+        out = transposed_size(size, taps, step, pad, more, apart)
+        ends.append((-pad, out + pad - size * step, 0))
+    zero, whole = jnp.zeros((), x.dtype), (0, 0, 0)
+    cell = jax.lax.pad(kernel, zero, [*edges, whole, whole])
+    y = jnp.matmul(x, cell.reshape(-1, x.shape[-1]).T, precision=precision(x.dtype))
+    y = y.reshape(*x.shape[:-1], *cell.shape[:-1])
+    # Each place's cell next to the place.
+    order = [number for axis in range(axes) for number in (1 + axis, 1 + axes + axis)]
+    y = y.transpose(0, *order, y.ndim - 1)
+    sizes = [n * step for n, step in zip(x.shape[1:-1], stride, strict=True)]
+    y = y.reshape(len(x), *sizes, cell.shape[-2])
+    return jax.lax.pad(y, zero, [whole, *ends, whole])
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3, 4, 5))
