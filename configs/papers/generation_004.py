@@ -2,6 +2,8 @@
 
 from configs.networks.stacks import dense
 
+# The last step is reported: labels that choose one would be labels, too.
+_LAST = {"train.select": "", "data.validation": 0.0, "data.validation_groups": ()}
 _SHARES = (0.01, 0.03, 0.1, 0.3, 1.0)
 
 
@@ -138,6 +140,7 @@ def initialisation():
                         kind="classifier",
                         config=f"code_classifier:{data}",
                         overrides={
+                            **_LAST,
                             "data.labelled": share,
                             "data.label_seed": "{seed}",
                         },

@@ -21,6 +21,7 @@ SCALES = (
             "gan": _QUIET,
             "gan:ring": {"train.steps": 5000},
             "gan:digits": {"train.steps": 3000},
+            "classifier": {"train.steps": 600, "train.evaluate_every": 10_000},
             "segmentation": {"data.mixtures": 400, "train.epochs": 4.0},
         },
         seeds=2,
@@ -36,7 +37,11 @@ SCALES = (
         key="smoke",
         says="two steps: whether it runs, not what it finds",
         variants=dict(segmentation="smoke"),
-        overrides=dict(autoencoder=_SMOKE, gan=_SMOKE, classifier=_SMOKE),
+        overrides=dict(
+            autoencoder=_SMOKE,
+            gan=_SMOKE,
+            classifier={"train.steps": 2, "train.log_every": 1, "data.batch_size": 16},
+        ),
         settings=dict(
             contraction=dict(most=20),
             field=dict(points=50, grid=9),

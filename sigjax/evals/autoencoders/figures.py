@@ -1,7 +1,6 @@
 """Figures of numbers: curves over a setting, and values with their intervals."""
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -247,8 +246,3 @@ def save(figure: matplotlib.figure.Figure, path: epath.PathLike) -> None:
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=120)
     replace_file(epath.Path(path), data.getvalue())
-
-
-def known(value: float | None) -> float | None:
-    """NaN as None."""
-    return None if value is None or math.isnan(value) else value

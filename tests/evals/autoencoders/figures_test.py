@@ -1,0 +1,72 @@
+"""Figures: whole files, looks that can be told apart, zeros on logarithmic axes."""
+
+import matplotlib.image
+import numpy as np
+import pytest
+
+from sigjax.evals.autoencoders import figures, pictures
+from sigjax.evals.autoencoders.figures import Bar, Panel, Spot
+
+
+def drawn(path):
+    image = matplotlib.image.imread(path)
+    assert image.ndim == 3 and image[..., :3].std() > 0.01  # Not blank.
+    return image.shape
+
+
+def test_sixteen_names_look_different():
+    found = figures.looks([str(n) for n in range(16)])
+    assert len({(look["color"], look["marker"]) for look in found.values()}) == 16
+
+
+def test_curves_have_a_panel_each_and_zero_stands_left_of_a_logarithmic_axis(tmp_path):
+    line = [Spot(0.0, 1.0, 0.9, 1.1), Spot(0.01, 2.0), Spot(1.0, None)]
+    panel = Panel("t", "x", "y", {"a": line}, log_x=True, level={"aim": 1.5})
+    assert 0 < figures._placed(0.0, panel) < 0.01 == figures._placed(0.01, panel)
+    path = tmp_path / "a.png"
+    figures.curves(path, [panel], title="T", note="SIMULATED")
+    height, one, _ = drawn(path)
+    figures.curves(path, [panel, panel], title="T")
+    assert drawn(path)[0] == height and drawn(path)[1] > 1.5 * one
+
+
+def test_dots_take_missing_values_and_grow_with_rows(tmp_path):
+    bars = [
+        Bar("a", 1.0, 0.5, 1.5, (0.9, 1.1)),
+        Bar("b", None),
+        Bar("c", 2.0, bar=True),
+    ]
+    path = tmp_path / "a.png"
+    figures.dots(path, {"m": bars}, title="T", level={"chance": 0.5})
+    height = drawn(path)[0]
+    figures.dots(path, {"m": bars * 3}, title="T")
+    assert drawn(path)[0] > height
+
+
+def test_pictures_are_drawn(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.png"
+    rows = [pictures.Strip("digits", rng.random((4, 8, 8)))]
+    pictures.strips(path, rows, title="T")
+    height = drawn(path)[0]
+    pictures.strips(path, rows * 3, title="T", sound=True, axes_note="time")
+    assert drawn(path)[0] > height
+    points = rng.normal(size=(50, 2))
+    cloud = pictures.Cloud("c", points, rng.integers(3, size=50), points[:2])
+    pictures.clouds(path, [cloud] * 4, ["a", "b", "c"], title="T", legend="classes")
+    drawn(path)
+    field = pictures.Field("f", points, 0.5 * points)
+    pictures.fields(path, [field, field], points, title="T")
+    drawn(path)
+    waves = [pictures.Wave(name, rng.normal(size=40)) for name in ("clean", "noisy")]
+    pictures.waves(path, {"wrist": (30.0, "g", waves)}, title="T", note="N")
+    drawn(path)
+
+
+@pytest.mark.parametrize("lines", ["", "one", "one\ntwo"])
+def test_a_note_may_have_any_number_of_lines(tmp_path, lines):
+    line = {"a": [Spot(1.0, 1.0), Spot(2.0, 1.5)]}
+    figures.curves(
+        tmp_path / "a.png", [Panel("", "x", "y", line)], title="T", note=lines
+    )
+    drawn(tmp_path / "a.png")
