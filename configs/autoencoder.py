@@ -41,6 +41,10 @@ Systems, of whatever data came before:
   vae            a Gaussian code of 20 numbers, Bernoulli likelihood: 784-400-20 dense;
                  of log-mels and windows the convolutions that are there.
   l2             lambda times the squared kernels, 1e-5.
+  initial        an encoder for configs/code_classifier.py to start from, of the same
+                 data: digits 64-256-128-64, sounds and windows convolutions to 64.
+  greedy         layer by layer (Bengio et al. 2007; behind `denoising` Vincent et al.
+                 2010): a run for each, in folders layer1, layer2, ...; comes last.
   demo           digits to 2 numbers: under a minute on two cores.
   smoke          a few steps on digits, < 20 s.
 
@@ -74,6 +78,8 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         "conv": conv,
         "vae": vae,
         "l2": l2,
+        "initial": initial,
+        "greedy": greedy,
         "demo": demo,
         "smoke": smoke,
     }
@@ -118,7 +124,9 @@ def deck() -> ml_collections.ConfigDict:
         contractive=placeholder(object),
         beta=1.0,
         l2=0.0,
+        depth=0,
     )
+    c.encoder = dict(weights="")
     c.task.noise.snr_db = 10.0
     c.data = dict(
         source="mnist",
@@ -369,6 +377,27 @@ def l2(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 def _with(c, layers) -> ml_collections.ConfigDict:
     c.model.encoder, c.model.decoder = layers["encoder"], layers["decoder"]
+    return c
+
+
+def initial(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """An encoder to start a classifier from, that of configs/code_classifier.py."""
+    shape = c.model.input_shape
+    if c.data.source in ("mnist", "digits"):
+        c = flat(c)
+        return _with(c, dense((values_of(c), 256, 128, 64), "relu", "tanh", "relu"))
+    widths = (16, 32, 64) if c.task.input.kind == "log_mel" else (32, 64)
+    return _with(c, convolutions(shape, widths, 64, "identity"))
+
+
+def greedy(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """A run for each layer, from the input on."""
+    kinds = [layer["kind"] for layer in c.model.encoder]
+    count = sum(kind in ("dense", "conv", "transposed_conv") for kind in kinds)
+    c.parts = {"layer1": dict(task=dict(depth=1))}
+    for depth in range(2, count + 1):
+        below = dict(weights=f"{{parts}}/layer{depth - 1}")
+        c.parts[f"layer{depth}"] = dict(task=dict(depth=depth), encoder=below)
     return c
 
 

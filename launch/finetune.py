@@ -9,6 +9,10 @@ Events of sound:
       --workdir=runs/esc50 --config.data.dataset=sets/esc50 \
       --config.encoder.weights=bundles/dat_t
 
+Classes of images, sounds or windows, from an autoencoder's encoder:
+  python -m launch.finetune --config=configs/code_classifier.py --workdir=runs/few \
+      --config.data.labelled=0.03 --config.encoder.weights=runs/ae
+
 The encoder comes from a run of launch.pretrain, from a bundle (launch.convert), or is
 trained from scratch; see the config's own text. The same command continues a run that
 was stopped. At its end WORKDIR holds `bundle/`, which `launch.predict` takes,

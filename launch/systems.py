@@ -16,6 +16,7 @@ from sigjax.config import ConfigError, build
 
 if TYPE_CHECKING:
     from launch.audio_events.system import EventRecognition
+    from launch.autoencoders.classifier import ExampleClassifier
     from launch.autoencoders.gan import ExampleAdversarialAutoencoder, ExampleGan
     from launch.autoencoders.system import ExampleAutoencoder
     from launch.sounds.autoencoder import SoundAutoencoder
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
         | ExampleAutoencoder
         | ExampleAdversarialAutoencoder
         | ExampleGan
+        | ExampleClassifier
     )
 
 
@@ -72,6 +74,9 @@ SYSTEMS: Mapping[str, Entry] = {
     ),
     "adversarial_autoencoder": Entry(
         "launch.autoencoders.gan", "ExampleAdversarialAutoencoder", "launch.pretrain"
+    ),
+    "code_classifier": Entry(
+        "launch.autoencoders.classifier", "ExampleClassifier", "launch.finetune"
     ),
     "gan": Entry("launch.autoencoders.gan", "ExampleGan", "launch.pretrain"),
 }

@@ -43,7 +43,9 @@ VARIANTS = {
         *("digits+linear", "digits+conv+denoising", "digits+sparse", "conv+tied"),
         *("digits+contractive", "digits+vae", "fsdd", "fsdd+vae", "fsdd+denoising"),
         *("wrist", "wrist+vae", "demo", "smoke"),
+        *("fsdd+initial", "wrist+initial+greedy", "digits+denoising+initial+greedy"),
     ),
+    "code_classifier": ("", "fsdd", "wrist", "frozen", "smoke"),
 }
 # Blocks of a deformable transformer take seconds to trace: what all points of its
 # config have in common is traced once, the rest of them is built.

@@ -53,14 +53,17 @@ class ExampleSections:
         try:
             if jax.process_count() > 1:
                 if jax.process_index() == 0:
-                    open_example_data(self.data, workdir)
+                    self._open(workdir, build=True)
                 runtime.wait_for_all("examples fetched")
             # Of several processes the first has fetched what there was to fetch.
-            data = open_example_data(self.data, workdir, build=jax.process_count() == 1)
+            data = self._open(workdir, build=jax.process_count() == 1)
         except (ValueError, OSError) as error:
             raise ConfigError(f"config section 'data': {error}") from error
         self._check_shape(data)
         return data
+
+    def _open(self, workdir: epath.Path, build: bool) -> ExampleData:
+        return open_example_data(self.data, workdir, build=build)
 
     def _check_shape(self, data: ExampleData) -> None:
         """Says what the examples are, where the model cannot take them."""

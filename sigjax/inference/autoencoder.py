@@ -17,12 +17,13 @@ from sigjax.tasks.adversarial import (
     AdversarialAutoencodingConfig,
 )
 from sigjax.tasks.example_input import example_input
+from sigjax.tasks.layerwise import reconstruction_task
 from sigjax.tasks.reconstruction import Reconstruction
 from sigjax.tasks.reconstruction_config import ReconstructionConfig
 
 # What a bundle says of its task: `extra["task_kind"]`.
 KINDS: Mapping[str, tuple[Any, Any, Any]] = {
-    "reconstruction": (Reconstruction, AutoencoderConfig, ReconstructionConfig),
+    "reconstruction": (reconstruction_task, AutoencoderConfig, ReconstructionConfig),
     "adversarial": (
         AdversarialAutoencoding,
         AdversarialAutoencoderConfig,
@@ -92,6 +93,11 @@ class AutoencoderModel:
             f" {_sizes(self.raw_shape)}]{units}{rate} -> [batch,"
             f" {_sizes(self.config.code_shape)}])"
         )
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """Flax variables: `params` and any other collection."""
+        return dict(self._variables)
 
     @property
     def denoises(self) -> bool:

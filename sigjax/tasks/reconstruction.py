@@ -69,6 +69,11 @@ class Reconstruction:
         Raises:
           ValueError: They do not; says what to change.
         """
+        if config.depth:
+            raise ValueError(
+                f"depth={config.depth} trains one layer: make the task by"
+                " sigjax.tasks.layerwise.reconstruction_task"
+            )
         self.model_config, self.config = model, config
         self.model = Autoencoder(model)
         self.variational = model.code == "gaussian"

@@ -32,6 +32,8 @@ class ReconstructionConfig:
         dropout, the clean example.
       beta: Factor of the divergence of a gaussian code (Higgins et al. 2017).
       l2: Factor of the sum of squared kernels.
+      depth: 0 trains the whole. 1, 2, ... trains that layer with a kernel alone, to
+        reconstruct what the layers before make; see `sigjax.tasks.layerwise`.
     """
 
     input: ExampleInputConfig = ExampleInputConfig()
@@ -43,6 +45,7 @@ class ReconstructionConfig:
     contractive: ContractiveConfig | None = None
     beta: float | int = 1.0
     l2: float | int = 0.0
+    depth: int = 0
 
     def __post_init__(self):
         """Refuses factors without meaning."""
@@ -50,6 +53,8 @@ class ReconstructionConfig:
             raise ValueError(f"likelihood is none: {self.likelihood!r}")
         if self.beta < 0 or self.l2 < 0:
             raise ValueError(f"beta and l2 must be >= 0, got {self.beta} and {self.l2}")
+        if self.depth < 0:
+            raise ValueError(f"depth must be >= 0, got {self.depth}")
         if self.likelihood != "gaussian" and (self.learn_scale or self.log_scale):
             raise ValueError(
                 "log_scale and learn_scale belong to likelihood='gaussian', not to"

@@ -16,9 +16,11 @@ def held_out(loaded: Loaded, config: ExampleDataConfig) -> np.ndarray:
     """
     found, count = loaded.examples, len(loaded.examples.x)
     if config.held_out_groups:
-        held = _of(found.group, config.held_out_groups, "held_out_groups", found.origin)
+        held = of_names(
+            found.group, config.held_out_groups, "held_out_groups", found.origin
+        )
     elif config.held_out_splits:
-        held = _of(
+        held = of_names(
             loaded.split, config.held_out_splits, "held_out_splits", found.origin
         )
     else:
@@ -32,7 +34,20 @@ def held_out(loaded: Loaded, config: ExampleDataConfig) -> np.ndarray:
     return held
 
 
-def _of(own: np.ndarray, wanted: tuple[str, ...], name: str, origin: str) -> np.ndarray:
+def of_names(
+    own: np.ndarray, wanted: tuple[str, ...], name: str, origin: str
+) -> np.ndarray:
+    """Which examples have one of these names, bool `[n]`.
+
+    Args:
+      own: Text `[n]`: groups or splits.
+      wanted: Names.
+      name: Of the setting, for messages.
+      origin: Of the examples.
+
+    Raises:
+      ExampleError: A name is not there.
+    """
     there = sorted(set(own.tolist()))
     absent = [value for value in wanted if value not in there]
     if absent:

@@ -1,0 +1,143 @@
+"""Classifiers that may start from an autoencoder: the sections of their config."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from launch.autoencoders.examples import ExampleSections
+from launch.autoencoders.weights import Weights, read_weights, stopped
+from sigjax.config import ConfigError
+from sigjax.data.examples.supervised import (
+    SupervisedData,
+    SupervisedDataConfig,
+    open_supervised_data,
+)
+from sigjax.losses.classification import class_weights
+from sigjax.models.code_classifier import CodeClassifierConfig
+from sigjax.tasks.code_classification import (
+    CodeClassification,
+    CodeClassificationConfig,
+)
+
+# Of a config that is traced without data.
+_CLASSES = 10
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """Where the encoder comes from.
+
+    Attributes:
+      weights: A run of an autoencoder of examples, the folder of its parts (the last is
+        taken), or a bundle; of the same architecture, input and division. Empty trains
+        from scratch, `"untrained"` freezes what was drawn at random, to compare with.
+      trainable: Fine-tune it, too; otherwise the head alone learns.
+    """
+
+    weights: str = ""
+    trainable: bool = True
+
+    def __post_init__(self):
+        """Refuses an encoder that neither learns nor has learnt, if not on purpose."""
+        if not self.weights and not self.trainable:
+            raise ValueError(
+                "weights is empty and trainable False: give a run of an autoencoder, or"
+                " weights='untrained' to compare with an encoder that never learnt"
+            )
+        if self.weights == "untrained" and self.trainable:
+            raise ValueError(
+                "weights='untrained' is a frozen encoder: set trainable=False, or"
+                " weights to '' to train from scratch"
+            )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ExampleClassifier(ExampleSections):
+    """Encoder and linear head on labelled examples: one config section per field."""
+
+    data: SupervisedDataConfig
+    task: CodeClassificationConfig
+    model: CodeClassifierConfig
+    encoder: EncoderConfig
+
+    def __post_init__(self):
+        """Keeps a frozen encoder where it is, whatever decays weights."""
+        if not self.encoder.trainable:
+            object.__setattr__(self, "optim", stopped(self.optim, "^encoder/"))
+
+    def input_shape(self) -> tuple[int, ...]:
+        """What the model takes, without the batch."""
+        return self.model.input_shape
+
+    def make_task(self, data: SupervisedData | None = None) -> CodeClassification:
+        """The task, with sections checked against each other.
+
+        Args:
+          data: Whose classes are told apart; without, ten or the config's.
+        """
+        self.check_rate()
+        count = self.model.classes or _CLASSES
+        weight = np.ones(count, np.float32)
+        if data is not None:
+            count = len(data.classes)
+            if self.model.classes not in (0, count):
+                raise ConfigError(
+                    f"model.classes={self.model.classes}, but the data have {count}:"
+                    f" {', '.join(data.classes)}; leave it 0"
+                )
+            weight = np.ones(count, np.float32)
+            if self.task.weighting == "balanced":
+                weight = class_weights(data.class_counts)
+        model = dataclasses.replace(self.model, classes=count)
+        frozen = not self.encoder.trainable
+        return CodeClassification(model, self.task, weight, frozen=frozen)
+
+    def open_data(self, workdir: epath.Path) -> SupervisedData:
+        """Reads and divides the examples; see `ExampleSections.open_data`."""
+        found: Any = super().open_data(workdir)
+        return found
+
+    def _open(self, workdir: epath.Path, build: bool) -> SupervisedData:
+        del workdir
+        return open_supervised_data(self.data, build=build)
+
+    def weights(self, workdir: epath.Path) -> Weights | None:
+        """The autoencoder that it starts from, checked; None if there is none.
+
+        Raises:
+          ConfigError: There is none there, or it does not fit.
+        """
+        if self.encoder.weights in ("", "untrained"):
+            return None
+        found = read_weights(self.encoder.weights, workdir)
+        model = self.model
+        found.check_encoder(
+            model.input_shape, model.encoder, self.task.input, self.data
+        )
+        if found.model.code != model.code:
+            raise ConfigError(
+                f"encoder.weights={found.path!r} has a {found.model.code} code, this"
+                f" config a {model.code} one: set model.code={found.model.code!r}"
+            )
+        return found
+
+    def given(self, task: Any, data: Any, workdir: epath.Path) -> dict[str, Any]:
+        """The encoder's variables, or nothing."""
+        del task, data
+        found = self.weights(workdir)
+        return {} if found is None else encoder_of(found.variables)
+
+    def report(self, trainer: Any, task: Any, workdir: epath.Path) -> None:
+        """Nothing: `launch.finetune` concludes the run."""
+
+
+def encoder_of(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an autoencoder's variables that a classifier takes over."""
+    return {
+        name: {"encoder": collection["encoder"]}
+        for name, collection in variables.items()
+        if "encoder" in collection
+    }

@@ -1,0 +1,235 @@
+"""What launch.finetune does with examples: encoder and linear head, or head alone."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+
+from launch.autoencoders.batches import over
+from launch.autoencoders.classifier import ExampleClassifier
+from launch.finetuning import Result, Start
+from sigjax.config import ConfigError
+from sigjax.data.examples.example_set import ExampleSet, digest
+from sigjax.data.examples.supervised import SupervisedData
+from sigjax.evals.classification import (
+    Predictions,
+    score,
+    write_evaluation,
+    write_predictions,
+)
+from sigjax.evals.classification_figures import confusion as draw_confusion
+from sigjax.evals.tables import write_csv
+from sigjax.metrics.classification import accuracy
+from sigjax.train.checkpoint import latest_variables
+from sigjax.train.writer import replace_file
+
+_SIDE = "test"
+
+
+def check(system: ExampleClassifier) -> None:
+    """Refuses sections that contradict each other, before any data is opened.
+
+    Raises:
+      ConfigError: Saying which.
+    """
+    c = system.data
+    if system.train.select and not (c.validation or c.validation_groups):
+        raise ConfigError(
+            f"train.select={system.train.select!r} needs examples to choose the step"
+            " with: set data.validation or data.validation_groups, or train.select to"
+            " '' for the last step"
+        )
+
+
+def start(
+    system: ExampleClassifier,
+    data: SupervisedData,
+    workdir: epath.Path,
+    save: Callable[[], None],
+) -> Start:
+    """Task, batches and weights; see `launch.finetuning.Room`.
+
+    Raises:
+      ConfigError: The weights do not fit.
+    """
+    task = system.make_task(data)
+    given = system.given(task, data, workdir)
+    if jax.process_index() == 0:
+        for remark in data.remarks:
+            print(remark, flush=True)
+    save()
+    return Start(task, data, given)
+
+
+def conclude(
+    system: ExampleClassifier, data: SupervisedData, workdir: epath.Path
+) -> Result:
+    """Evaluates the chosen step on the test examples and writes the result.
+
+    Returns:
+      What `WORKDIR/result.json` holds; as it is there, if it was done for that step.
+    """
+    last, _ = latest_variables(workdir)
+    select = system.train.select
+    step, variables = latest_variables(workdir / "best" if select else workdir)
+    file = workdir / "result.json"
+    if file.exists():
+        result = json.loads(file.read_text())
+        if (result["chosen_step"], result["last_step"]) == (step, last):
+            return result
+    rule = f"the last step, {last}"
+    if select:
+        rule = f"the highest {select} of {len(data.validation_set.x)} examples"
+    result: Result = {
+        "chosen_step": step,
+        "last_step": last,
+        "rule": rule,
+        "encoder": {
+            "weights": system.encoder.weights or "from scratch",
+            "trained": system.encoder.trainable,
+            "source": _source(system, workdir),
+        },
+        "labels": {
+            "share": system.data.labelled,
+            "shown": len(data.train_set.x),
+            "not_shown": data.unlabelled,
+            "validation": len(data.validation_set.x),
+            "of_class": [int(n) for n in data.class_counts],
+        },
+        "groups": _groups(data),
+        "classes": list(data.classes),
+        "dataset": {
+            "path": system.data.path or system.data.source,
+            "origin": data.train_set.origin,
+            "simulated": data.simulated,
+            "test": digest(data.held_out_set),
+        },
+        "remarks": data.remarks,
+        "validation": _logged(workdir, step) if data.validation_source else None,
+        "test": None,
+    }
+    if (data.held_out_set.label >= 0).any():
+        result["test"] = _test(system, data, variables, workdir, result)
+    replace_file(file, f"{json.dumps(result, indent=1)}\n".encode())
+    return result
+
+
+def _source(system: ExampleClassifier, workdir: epath.Path) -> dict[str, Any]:
+    try:
+        found = system.weights(workdir)
+    except (ConfigError, FileNotFoundError):  # moved or deleted since
+        return {}
+    return {} if found is None else dict(found.source)
+
+
+def _groups(data: SupervisedData) -> dict[str, list[str]]:
+    sides = {
+        "train": data.train_set,
+        "validation": data.validation_set,
+        _SIDE: data.held_out_set,
+    }
+    return {
+        name: sorted(set(found.group.tolist()) - {""}) for name, found in sides.items()
+    }
+
+
+def _logged(workdir: epath.Path, step: int) -> dict[str, float]:
+    """The validation figures at a step, from the run's log."""
+    for line in reversed((workdir / "metrics.jsonl").read_text().splitlines()):
+        values = json.loads(line)
+        found = {
+            name.removeprefix("val_"): value
+            for name, value in values.items()
+            if name.startswith("val_")
+        }
+        if values["step"] == step and found:
+            return found
+    return {}
+
+
+def predictions_of(
+    system: ExampleClassifier,
+    data: SupervisedData,
+    variables: Mapping[str, Any],
+    found: ExampleSet,
+) -> Predictions:
+    """Probabilities of all examples of a set; persons are their groups."""
+    task = system.make_task(data)
+    size = system.data.batch_size
+    probability = over(task.probabilities, found.x, variables, batch_size=size)
+    grouped = bool((found.group != "").all())
+    return Predictions(
+        classes=data.classes,
+        probability=np.asarray(probability, np.float32),
+        label=found.label,
+        person=found.group if grouped else found.ids,
+        recording=found.ids,
+        time=np.zeros(len(found.x)),
+    )
+
+
+def _test(
+    system: ExampleClassifier,
+    data: SupervisedData,
+    variables: Mapping[str, Any],
+    workdir: epath.Path,
+    result: Result,
+) -> dict[str, Any]:
+    found = data.held_out_set
+    predictions = predictions_of(system, data, variables, found)
+    grouped = bool((found.group != "").all())
+    figures = score(predictions)
+    right = float(accuracy(np.array(figures["confusion"])))
+    figures = {"accuracy": right, "uar": figures["balanced_accuracy"], **figures}
+    folder = workdir / "eval" / _SIDE
+    units = "groups" if grouped else "examples"
+    figures["intervals_over"] = units
+    title = (
+        f"{workdir.name}, step {result['chosen_step']}: {figures['labels']} examples"
+    )
+    note = "SIMULATED data" if data.simulated else ""
+    if grouped:
+        write_evaluation(folder, predictions, figures, title=title, note=note)
+        return figures
+    # An example alone has no figures worth a table or a picture.
+    for name in ("per_person", "mean_of_people"):
+        del figures[name]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_predictions(folder / "predictions.parquet", predictions)
+    counts, classes = figures["confusion"], list(data.classes)
+    rows = [[name, *row] for name, row in zip(classes, counts, strict=True)]
+    write_csv(folder / "confusion.csv", ["truth \\ predicted", *classes], rows)
+    draw_confusion(
+        folder / "confusion.png", np.array(counts), classes, title=title, note=note
+    )
+    text = json.dumps(figures, indent=1, allow_nan=False)
+    replace_file(folder / "metrics.json", f"{text}\n".encode())
+    return figures
+
+
+def summary(result: Result, workdir: epath.Path) -> str:
+    """A result in a few lines, for the terminal."""
+    labels, encoder = result["labels"], result["encoder"]
+    how = "fine-tuned" if encoder["trained"] else "frozen"
+    told = [
+        "",
+        f"{result['dataset']['origin']}: {labels['shown']} labels learnt from"
+        f" ({labels['share']:.3g} of them), {labels['validation']} choose the step",
+        f"encoder {encoder['weights']}, {how}; step {result['chosen_step']} of"
+        f" {result['last_step']}: {result['rule']}",
+    ]
+    test = result["test"]
+    if test:
+        told.append(f"test, {test['labels']} examples: accuracy {test['accuracy']:.3f}")
+        for name in ("balanced_accuracy", "kappa", "macro_f1"):
+            found = test[name]
+            value = "undefined" if found["value"] is None else f"{found['value']:.3f}"
+            if found["low"] is not None:
+                value += f" [{found['low']:.3f}, {found['high']:.3f}]"
+            told.append(f"  {name:<18}{value}")
+        told.append(f"  intervals: resampled {test['intervals_over']}")
+    told.append(f"in {workdir}: result.json, eval/{_SIDE}")
+    return "\n".join(told)
