@@ -243,7 +243,11 @@ def _of_mobilenet(config: MobileNetV2Config, x: Array, train: bool) -> list[Plac
 
 
 def _of_stack(layers: tuple[Layer, ...], x: Array, train: bool) -> list[Placed]:
-    hidden = Stack(layers, name="encoder")(x, train).hidden
+    return _placed(layers, Stack(layers, name="encoder")(x, train).hidden)
+
+
+def _placed(layers: tuple[Layer, ...], hidden: tuple[Array, ...]) -> list[Placed]:
+    """What layers gave, the last of each size, and where it stands."""
     maps: list[Placed] = []
     step, first = (1.0, 1.0), (0.0, 0.0)
     for layer, value in zip(layers, hidden, strict=True):

@@ -12,6 +12,7 @@ of the mask; of frames they are their mean over the bands.
 """
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -49,6 +50,9 @@ class SegmentationConfig:
       window_s: Length of what a model sees at once, seconds.
       top_db: What lies so far below the loudest value of a window is 0, that value 1.
       criterion_db: Of the ideal binary mask.
+      prior: Probability that a model's scores of 0 stand for. Near the share of cells
+        that are in events it spares training the steps that find that (Lin et al.
+        2017, arXiv 1708.02002, Sect. 3.3).
       cross_entropy: Weight of the binary cross-entropy, a mean over cells and classes.
       dice: Weight of one minus the soft Dice coefficient.
     """
@@ -58,11 +62,14 @@ class SegmentationConfig:
     window_s: float
     top_db: float = 80.0
     criterion_db: float = 0.0
+    prior: float = 0.5
     cross_entropy: float = 1.0
     dice: float = 0.0
 
     def __post_init__(self):
         """Refuses values without meaning."""
+        if not 0 < self.prior < 1:
+            raise ValueError(f"prior must be in (0, 1), got {self.prior:g}")
         if min(self.cross_entropy, self.dice) < 0 or not self.cross_entropy + self.dice:
             raise ValueError(
                 "cross_entropy and dice must not be negative, nor both 0, got"
@@ -217,7 +224,9 @@ class Segmentation:
         return figures
 
     def _reduced(self, scores: Array) -> Array:
-        return scores if self.config.target == "mask" else scores.mean(axis=2)
+        c = self.config
+        scores = scores + math.log(c.prior / (1 - c.prior))
+        return scores if c.target == "mask" else scores.mean(axis=2)
 
     def _losses(self, scores: Array, target: Array) -> tuple[Array, dict[str, Array]]:
         c, rows = self.config, len(scores)

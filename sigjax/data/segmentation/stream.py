@@ -39,6 +39,8 @@ class MixtureDataConfig(ReaderConfig):
       dataset: Folder of a set of audio events with one label a clip. With `simulate`,
         and if empty, one that is built under `WORKDIR/sets`.
       mixture: How mixtures are drawn.
+      classes: `"set"`: events are of the set's classes; `"event"`: all are of one, and
+        what is learnt is what is an event and what is background.
       mixtures: In an epoch of training.
       held_out_mixtures: On each of the sides `"validation"` and `"test"`.
       test_fold: Fold to report on; 0 to divide by splits.
@@ -57,6 +59,7 @@ class MixtureDataConfig(ReaderConfig):
 
     dataset: str
     mixture: MixtureConfig
+    classes: Literal["set", "event"] = "set"
     mixtures: int = 2000
     held_out_mixtures: int = 400
     test_fold: int = 0
@@ -70,6 +73,8 @@ class MixtureDataConfig(ReaderConfig):
     def __post_init__(self):
         """Refuses sizes without meaning."""
         super().__post_init__()
+        if self.classes not in ("set", "event"):
+            raise ValueError(f"classes must be 'set' or 'event', got {self.classes!r}")
         if min(self.mixtures, self.held_out_mixtures) < 1:
             raise ValueError(
                 "mixtures and held_out_mixtures must be at least 1, got"
@@ -80,7 +85,7 @@ class MixtureDataConfig(ReaderConfig):
     def clips(self) -> EventDataConfig:
         """The same of the clips alone."""
         shared = {f.name for f in dataclasses.fields(EventDataConfig)}
-        own = {f.name for f in dataclasses.fields(self)}
+        own = {f.name for f in dataclasses.fields(self)} - {"classes"}
         given = {name: getattr(self, name) for name in own & shared}
         return EventDataConfig(**given, window_s=self.mixture.window_s)
 
@@ -108,17 +113,20 @@ class MixtureSource:
         count: int,
         *,
         sources: bool,
+        one_class: bool = False,
     ):
         """Reads nothing yet.
 
         Args:
           dataset: Where clips are read from.
           clips: Numbers of the clips; each has one of the classes, and sounds.
-          classes: Names, in the order of their numbers.
+          classes: Names, in the order of their numbers, drawn evenly.
           config: How mixtures are drawn.
           count: Mixtures.
           sources: Whether batches hold each event alone.
+          one_class: Whether all events are called 0.
         """
+        self._one_class = one_class
         self.dataset, self.clips = dataset, np.asarray(clips, np.int64)
         self._config, self._count, self._sources = config, count, sources
         label = dataset.targets(self.clips, {"label": tuple(classes)})["label"]
@@ -181,7 +189,8 @@ class MixtureSource:
             wanted.append(int(self.clips[rng.integers(len(self.clips))]))
         waves = self.dataset.read_many(wanted) if wanted else []
         background = waves.pop() if of_clip else None
-        events = [(wave, n) for wave, (_, n) in zip(waves, chosen, strict=True)]
+        names = (0 if self._one_class else number for _, number in chosen)
+        events = list(zip(waves, names, strict=True))
         return mix(events, background, rng, c, self.dataset.rate_hz)
 
 
@@ -220,7 +229,8 @@ class MixtureData(SourceData[MixtureSource]):
             "mixture.window_s", config.mixture.window_s, dataset.rate_hz
         )
         found = divide(dataset, config.clips())
-        self.classes = tuple(found.classes["label"])
+        self._names = tuple(found.classes["label"])
+        self.classes = self._names if config.classes == "set" else ("event",)
         self.left_out = dict(found.left_out)
         self.sides: dict[Side, np.ndarray] = {}
         for side in ("train", "validation", "test"):
@@ -238,10 +248,11 @@ class MixtureData(SourceData[MixtureSource]):
         return MixtureSource(
             self.dataset,
             self.sides[side],
-            self.classes,
+            self._names,
             self.config.mixture,
             count,
             sources=self._with_sources,
+            one_class=self.config.classes == "event",
         )
 
     @property
@@ -278,6 +289,7 @@ class MixtureData(SourceData[MixtureSource]):
         return {
             "dataset": self.dataset.fingerprint,
             "classes": _digest(self.classes),
+            "drawn_classes": _digest(self._names),
             **{f"{side}_clips": _digest(i.tolist()) for side, i in self.sides.items()},
             "mixture": {
                 name: list(value) if isinstance(value, tuple) else value

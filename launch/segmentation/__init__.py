@@ -1,0 +1,1 @@
+"""Segmentation of sound: events of mixtures in time and frequency."""

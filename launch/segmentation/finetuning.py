@@ -1,0 +1,169 @@
+"""What launch.finetune does with segmentation of sound."""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+from etils import epath
+
+from launch.finetuning import Result, Start
+from launch.segmentation import evaluation
+from launch.segmentation.system import SoundSegmentation
+from sigjax import export
+from sigjax.config import ConfigError
+from sigjax.data.segmentation.stream import MixtureData
+from sigjax.evals.segmentation import lines
+from sigjax.inference.base import SignalConfig
+from sigjax.inference.segmentation import SegmenterConfig, SegmenterModel
+from sigjax.train.checkpoint import latest_variables
+from sigjax.train.writer import replace_file
+
+
+def check(system: SoundSegmentation) -> None:
+    """Refuses sections that contradict each other.
+
+    Raises:
+      ConfigError: Saying which.
+    """
+    system.make_task()
+
+
+def start(
+    system: SoundSegmentation,
+    data: MixtureData,
+    workdir: epath.Path,
+    save: Callable[[], None],
+) -> Start:
+    """Task and batches; see `launch.finetuning.Room`.
+
+    Raises:
+      ConfigError: The selection does not fit the data.
+    """
+    del workdir
+    if system.train.select and not len(data.sides["validation"]):
+        raise ConfigError(
+            f"train.select={system.train.select!r} needs clips to choose the step with:"
+            " set data.validation_fold, data.validation_splits or"
+            " data.validation_fraction, or train.select to '' for the last step"
+        )
+    if jax.process_index() == 0:
+        for remark in data.remarks:
+            print(remark, flush=True)
+    save()
+    return Start(system.make_task(data), data, {})
+
+
+def conclude(
+    system: SoundSegmentation, data: MixtureData, workdir: epath.Path
+) -> Result:
+    """Exports the chosen step, evaluates it on test mixtures, writes the result.
+
+    Returns:
+      What `WORKDIR/result.json` holds; as it is there, if it was done for that step.
+    """
+    last, _ = latest_variables(workdir)
+    select = system.train.select
+    step, variables = latest_variables(workdir / "best" if select else workdir)
+    file = workdir / "result.json"
+    if file.exists():
+        result = json.loads(file.read_text())
+        if (result["chosen_step"], result["last_step"]) == (step, last):
+            return result
+    result: Result = {
+        "chosen_step": step,
+        "last_step": last,
+        "rule": f"the highest {select} of validation mixtures"
+        if select
+        else f"the last step, {last}",
+        "model": {
+            "kind": system.model.kind,
+            "target": system.task.target,
+            "parameters": sum(
+                int(leaf.size) for leaf in jax.tree.leaves(variables["params"])
+            ),
+        },
+        "clips": {side: len(clips) for side, clips in data.sides.items()},
+        "classes": list(data.classes),
+        "remarks": data.remarks,
+        "dataset": {
+            "path": str(data.dataset.path),
+            "name": data.dataset.name,
+            "fingerprint": data.dataset.fingerprint,
+            "simulated": data.simulated,
+        },
+        "test": None,
+    }
+    _export(system, data, workdir, variables, result)
+    if len(data.sides["test"]):
+        result["test"] = evaluation.evaluate(
+            open_bundle(workdir),
+            system,
+            data,
+            "test",
+            workdir / "eval" / "test",
+            result,
+        )
+    replace_file(file, (json.dumps(result, indent=1) + "\n").encode())
+    return result
+
+
+def open_bundle(workdir: epath.Path) -> SegmenterModel:
+    """The bundle of a concluded run."""
+    model = export.load(workdir / "bundle")
+    assert isinstance(model, SegmenterModel)
+    return model
+
+
+def _export(
+    system: SoundSegmentation,
+    data: MixtureData,
+    workdir: epath.Path,
+    variables: Mapping[str, Any],
+    result: Result,
+) -> None:
+    task, kind = system.task, system.model.kind
+    model: Any = {kind: system.architecture(len(data.classes))}
+    export.save(
+        workdir / "bundle",
+        model="segmenter",
+        params=variables["params"],
+        state={k: v for k, v in variables.items() if k != "params"},
+        model_config=SegmenterConfig(
+            task=task, classes=data.classes, rule=system.evaluation.rule, **model
+        ),
+        signal=SignalConfig(
+            rate_hz=float(task.mel.rate_hz),
+            channels=1,
+            units="full scale",
+            window_s=task.window_s,
+            patch_s=task.frame_s,
+            normalisation="log_mel",
+        ),
+        preprocessing={"rate_hz": task.mel.rate_hz},
+        source_run={"workdir": str(workdir), "step": result["chosen_step"]},
+        labels=data.classes,
+        extra={k: v for k, v in result.items() if k != "test"},
+    )
+
+
+def summary(result: Result, workdir: epath.Path) -> str:
+    """A result in a few lines, for the terminal."""
+    data = result["dataset"]
+    counts = ", ".join(f"{count} {side}" for side, count in result["clips"].items())
+    told = [
+        "",
+        f"{data['name']} ({data['fingerprint']})"
+        + (", SIMULATED" if data["simulated"] else "")
+        + f": clips {counts}",
+        f"{result['model']['kind']} of {result['model']['parameters']:,} parameters,"
+        f" {result['model']['target']}; step {result['chosen_step']} of"
+        f" {result['last_step']}: {result['rule']}",
+    ]
+    if result["test"]:
+        told += lines(result["test"])
+    told += [
+        f"in {workdir}: result.json, eval/test, bundle",
+        f"next: python -m launch.predict FILE --bundle={workdir / 'bundle'}",
+    ]
+    return "\n".join(told)
