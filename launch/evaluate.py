@@ -13,6 +13,10 @@ Anyone's DCASE Task 2 submission, by the rule of its year:
 A run of launch.pretrain: losses of held-out people and the reconstruction picture:
   python -m launch.evaluate --workdir=runs/demo
 
+A run of autoencoders or generators of examples: losses of those held out, principal
+components of equal size and k-NN purity of codes, pictures:
+  python -m launch.evaluate --workdir=runs/ae
+
 A run of section classifiers or autoencoders of machine sounds, or of all its parts:
   python -m launch.evaluate --workdir=runs/asd
 
@@ -20,6 +24,9 @@ A run of launch.finetune on audio events, or a bundle on clips of any set of the
   python -m launch.evaluate --workdir=runs/esc50
   python -m launch.evaluate --bundle=runs/esc50/bundle --dataset=sets/esc50 \
       --split=test --output=eval
+
+A run of launch.finetune on mixtures of events:
+  python -m launch.evaluate --workdir=runs/masks
 
 Of people: windows do not overlap, and every label counts once. Balanced accuracy,
 Cohen's kappa and macro-F1 come with intervals over people. `RUN/eval/SIDE` (or
@@ -39,6 +46,13 @@ from launch.audio_events import conclusion as event_conclusion
 from launch.audio_events import evaluation as event_evaluation
 from launch.audio_events.prediction import open_model
 from launch.audio_events.system import EventRecognition
+from launch.autoencoders import finetuning as classifiers
+from launch.autoencoders.classifier import ExampleClassifier
+from launch.autoencoders.evaluation import evaluate_examples
+from launch.autoencoders.examples import ExampleSections
+from launch.segmentation import evaluation as segmentation_evaluation
+from launch.segmentation import finetuning as segmentation
+from launch.segmentation.system import SoundSegmentation
 from launch.sounds import evaluation as sound_evaluation
 from launch.sounds import scoring as sound_scoring
 from launch.sounds import submission as asd_submission
@@ -103,8 +117,14 @@ def evaluate_run(
     system = runs[0].system
     if isinstance(system, EventRecognition):
         return _evaluate_events(system, workdir, side, options)
+    if isinstance(system, SoundSegmentation):
+        return _evaluate_segmentation(system, workdir, side)
     if isinstance(system, WristMae):
         return evaluate_pretraining(system, workdir)
+    if isinstance(system, ExampleClassifier):
+        return _conclude_classifier(system, workdir, side)
+    if isinstance(system, ExampleSections):
+        return evaluate_examples(system, workdir)
     if not isinstance(system, HarWrist):
         raise EvaluationError(
             f"{workdir} is a run of {command_of(system)}, which writes its figures"
@@ -178,6 +198,34 @@ def _evaluate_events(
     )
     title = f"{workdir.name}, {side}, step {result['chosen_step']}: {result['rule']}"
     return event_evaluation.table(found, folder, title)
+
+
+def _conclude_classifier(
+    system: ExampleClassifier, workdir: epath.Path, side: str
+) -> str:
+    if side != "test":
+        raise EvaluationError(
+            f"--side={side}: a classifier of examples is evaluated on the side test"
+        )
+    data = system.open_data(workdir)
+    return classifiers.summary(classifiers.conclude(system, data, workdir), workdir)
+
+
+def _evaluate_segmentation(
+    system: SoundSegmentation, workdir: epath.Path, side: str
+) -> str:
+    if side not in segmentation_evaluation.SIDES:
+        sides = ", ".join(segmentation_evaluation.SIDES)
+        raise EvaluationError(f"--side={side}: mixtures have the sides {sides}")
+    data = system.open_data(workdir)
+    result = segmentation.conclude(system, data, workdir)
+    folder = workdir / "eval" / side
+    model = segmentation.open_bundle(workdir)
+    found = segmentation_evaluation.evaluate(
+        model, system, data, cast(Any, side), folder, result
+    )
+    title = f"{workdir.name}, {side}, step {result['chosen_step']}: {result['rule']}"
+    return segmentation_evaluation.table(found, folder, title)
 
 
 def evaluate_bundle(

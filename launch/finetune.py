@@ -9,6 +9,10 @@ Events of sound:
       --workdir=runs/esc50 --config.data.dataset=sets/esc50 \
       --config.encoder.weights=bundles/dat_t
 
+Masks or frames of events in mixtures of clips:
+  python -m launch.finetune --config=configs/segmentation.py --workdir=runs/masks \
+      --config.data.dataset=sets/esc10
+
 Classes of images, sounds or windows, from an autoencoder's encoder:
   python -m launch.finetune --config=configs/code_classifier.py --workdir=runs/few \
       --config.data.labelled=0.03 --config.encoder.weights=runs/ae

@@ -16,6 +16,7 @@ Result = dict[str, Any]
 ROOMS: Mapping[str, str] = {
     "har_wrist": "launch.wrist.finetuning",
     "audio_events": "launch.audio_events.finetuning",
+    "segmentation": "launch.segmentation.finetuning",
     "code_classifier": "launch.autoencoders.finetuning",
 }
 

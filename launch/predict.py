@@ -26,6 +26,10 @@ hours. NAME.csv has a row per window with the likeliest class and the probabilit
 all, NAME_events.csv a row per event, from when to when; NAME.png shows both over the
 spectrogram. See --hop_s, --event_threshold and --top.
 
+A segmenter of sound (launch.finetune of configs/segmentation.py) takes the same files.
+NAME.csv has a row per event: onset, offset, class and score; NAME.png shows the scores
+of frames over the spectrogram. See --event_threshold, --hop_s and --top.
+
 All leave summary.csv, a row per recording (and day), and report.json, which says what
 became of every file. A file that cannot be read costs that file alone and is reported.
 Run again, the command leaves alone what it has done with the same bundle and settings.
@@ -49,6 +53,7 @@ from absl import app, flags
 from launch import command, runtime
 from launch.audio_events import prediction as event_prediction
 from launch.audio_events import settings as event_settings
+from launch.segmentation import prediction as segment_prediction
 from launch.sounds import prediction as sound_prediction
 from launch.sounds import settings as sound_settings
 from launch.sounds import stream as sound_stream
@@ -59,6 +64,7 @@ from sigjax.config import ConfigError
 from sigjax.data.wearable import calibration, names
 from sigjax.inference.audio_events import AudioEventsModel
 from sigjax.inference.base import BundleError
+from sigjax.inference.segmentation import SegmenterModel
 from sigjax.inference.speech_encoder import SpeechEncoderModel
 from sigjax.train.checkpoint import CheckpointError
 from sigjax.train.writer import WorkdirError
@@ -145,7 +151,9 @@ def _run(inputs: Sequence[str]) -> dict[str, Any]:
     where = {"batch_size": given.batch_size or None, "overwrite": given.overwrite}
     kind = export.MODELS[export.read_info(given.bundle)["model"]]
     if kind is AudioEventsModel:
-        return _run_events(inputs, where)
+        return _run_events(inputs, where, event_prediction)
+    if kind is SegmenterModel:
+        return _run_events(inputs, where, segment_prediction)
     if kind is SpeechEncoderModel:
         raise ValueError(
             f"{given.bundle} is a speech encoder, which recognises nothing by itself:"
@@ -166,17 +174,19 @@ def _run(inputs: Sequence[str]) -> dict[str, Any]:
     return {**report, "text": sound_prediction.table(report)}
 
 
-def _run_events(inputs: Sequence[str], where: dict[str, Any]) -> dict[str, Any]:
+def _run_events(
+    inputs: Sequence[str], where: dict[str, Any], prediction: Any
+) -> dict[str, Any]:
     _refuse(_WEARABLE, "for wrist-worn devices, and the bundle is of audio events")
     shared = event_settings.SHARED_FLAGS
     only = tuple(name for name in sound_settings.FLAGS if name not in shared)
     _refuse(only, "for machine sounds, and the bundle is of audio events")
     _refuse(sound_stream.FLAGS, "for machine sounds on standard input")
     given = flags.FLAGS
-    report = event_prediction.predict_files(
+    report = prediction.predict_files(
         inputs, given.bundle, given.output, event_settings.settings(), **where
     )
-    return {**report, "text": event_prediction.table(report)}
+    return {**report, "text": prediction.table(report)}
 
 
 def _listen() -> int:

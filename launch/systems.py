@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from launch.autoencoders.classifier import ExampleClassifier
     from launch.autoencoders.gan import ExampleAdversarialAutoencoder, ExampleGan
     from launch.autoencoders.system import ExampleAutoencoder
+    from launch.segmentation.system import SoundSegmentation
     from launch.sounds.autoencoder import SoundAutoencoder
     from launch.sounds.sections import SoundSections
     from launch.speech.pretraining import SpeechPretraining
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         | SoundSections
         | SoundAutoencoder
         | EventRecognition
+        | SoundSegmentation
         | SpeechPretraining
         | ExampleAutoencoder
         | ExampleAdversarialAutoencoder
@@ -65,6 +67,9 @@ SYSTEMS: Mapping[str, Entry] = {
     ),
     "audio_events": Entry(
         "launch.audio_events.system", "EventRecognition", "launch.finetune"
+    ),
+    "segmentation": Entry(
+        "launch.segmentation.system", "SoundSegmentation", "launch.finetune"
     ),
     "speech_encoder": Entry(
         "launch.speech.pretraining", "SpeechPretraining", "launch.pretrain"

@@ -37,6 +37,10 @@ VARIANTS = {
         *("", "kinetics_sounds", "vggsound", "epic_kitchens+ast", "audioset+ast"),
         *("esc50", "esc10", "scratch", "compact", "demo", "smoke"),
     ),
+    "segmentation": (
+        *("", "frames", "event", "no_skips", "fcn8", "fcn16+no_skips", "dat", "ast"),
+        *("sections", "mobilenet", "compact", "demo", "smoke"),
+    ),
     "speech_encoder": ("", "nano", "demo", "smoke"),
     "autoencoder": (
         *("", "conv", "vae", "deep", "overcomplete", "tied", "denoising", "l2"),
@@ -51,6 +55,7 @@ VARIANTS = {
 # config have in common is traced once, the rest of them is built.
 TRACED = {
     "audio_events": ("", "epic_kitchens+ast", "audioset+ast"),
+    "segmentation": ("smoke", "fcn8", "ast"),
     "speech_encoder": ("smoke",),
 }
 

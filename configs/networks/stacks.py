@@ -1,5 +1,7 @@
 """Encoders and decoders in the grammar of `sigjax.nn.stack`: dicts of plain values."""
 
+import math
+
 
 def dense(widths, hidden: str, last: str, code: str = "identity"):
     """Encoder and decoder of dense layers; `widths` from the input to the code."""
@@ -14,29 +16,37 @@ def dense(widths, hidden: str, last: str, code: str = "identity"):
     return dict(encoder=layers(widths[1:], code), decoder=layers(widths[-2::-1], last))
 
 
-def convolutions(shape, widths, code: int, last: str, gaussian: bool = False):
+def convolutions(shape, widths, code: int, last: str, *, gaussian=False):
     """Encoder and decoder of 3 taps and stride 2, halving every axis but the last."""
     step = dict(taps=3, stride=2, padding=1)
     hidden = dict(activation="relu", norm="batch")
     sizes = [shape]
     for width in widths:
         sizes.append((*(-(-n // 2) for n in sizes[-1][:-1]), width))
-    values = 1
-    for n in sizes[-1]:
-        values *= n
     encoder = [dict(kind="conv", width=width, **step, **hidden) for width in widths]
     encoder += [dict(kind="flatten"), dict(kind="dense", width=code * (1 + gaussian))]
     decoder = [
-        dict(kind="dense", width=values, **hidden),
+        dict(kind="dense", width=math.prod(sizes[-1]), **hidden),
         dict(kind="reshape", shape=sizes[-1]),
     ]
     for small, large in zip(sizes[:0:-1], sizes[-2::-1], strict=True):
-        more = tuple(
-            b - (2 * a - 1) for a, b in zip(small[:-1], large[:-1], strict=True)
-        )
+        pairs = zip(small[:-1], large[:-1], strict=True)
+        more = tuple(b - (2 * a - 1) for a, b in pairs)
         act = dict(activation=last) if large is shape else hidden
-        decoder.append(
-            dict(kind="transposed_conv", width=large[-1], output_padding=more, **step)
-            | act
-        )
+        layer = dict(kind="transposed_conv", width=large[-1], output_padding=more)
+        decoder.append(layer | step | act)
     return dict(encoder=tuple(encoder), decoder=tuple(decoder))
+
+
+def denoiser(shape):
+    """Convolutions of 9 taps along time, for signals `(s, c)`; s is a multiple of 4.
+
+    There is no narrow code: noise, not size, keeps it from copying.
+    """
+    wide, relu = dict(taps=9, padding=4), dict(activation="relu")
+    down = dict(kind="conv", stride=2, **wide, **relu)
+    up = dict(kind="transposed_conv", stride=2, output_padding=1, **wide, **relu)
+    first = dict(kind="conv", width=16, **wide, **relu)
+    encoder = (first, dict(down, width=32), dict(down, width=32))
+    last = dict(kind="conv", width=shape[-1], **wide)
+    return dict(encoder=encoder, decoder=(dict(up, width=32), dict(up, width=16), last))
