@@ -23,9 +23,10 @@ Data:
   fsdd           log-mels of 0.63 s of spoken digits at 8 kHz, 64 frames x 64 bands, by
                  convolutions to 16 numbers; `data.path` is of launch.build_calls.
   wrist          2-s windows of a labelled wrist set at 30 Hz (launch.build_dataset with
-                 --record_s=1 --label_s=1), by 1-D convolutions, denoised: white noise
-                 0 to 20 dB below the movement. `data.path` is the set. Five people of
-                 sp-sw-har are held out: give your own as data.held_out_groups.
+                 --record_s=1 --label_s=1), denoised: white noise 0 to 10 dB below the
+                 movement. `data.path` is the set; data.held_out_groups are five people
+                 of sp-sw-har: give your own.
+  waves          256 ms of spoken digits at 8 kHz, denoised at 0 to 10 dB.
 
 Systems, of whatever data came before:
   linear         one layer each way to 16 numbers, no activation: spans PCA's subspace.
@@ -48,15 +49,15 @@ Systems, of whatever data came before:
   demo           digits to 2 numbers: under a minute on two cores.
   smoke          a few steps on digits, < 20 s.
 
-The slides print no optimizer, batch or length: AdamW at 1e-3 (without decay), batches
-of 128, 20 epochs. Their masked and noisy inputs, lambdas and rho have no values; those
-of `sweep()` are ours. All their formulas with the squares and the sign that the slides
-lack; see sigjax/losses/variational.py.
+The slides print no optimizer, batch or length (AdamW at 1e-3, 128, 20 epochs here), and
+no noise, lambda or rho: those of `sweep()` are ours. Their formulas lack squares and a
+sign; see sigjax/losses/variational.py.
 """
 
 import ml_collections
 from ml_collections.config_dict import placeholder
 
+from configs.networks.examples import digits, fsdd, values_of, waves, wrist
 from configs.networks.stacks import convolutions, dense
 
 
@@ -68,6 +69,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         "digits": digits,
         "fsdd": fsdd,
         "wrist": wrist,
+        "waves": waves,
         "linear": linear,
         "deep": deep,
         "overcomplete": overcomplete,
@@ -179,14 +181,6 @@ def deck() -> ml_collections.ConfigDict:
     return c
 
 
-def values_of(c) -> int:
-    """Values of an example, as the model takes it."""
-    values = 1
-    for n in c.model.input_shape:
-        values *= n
-    return values
-
-
 def last_of(c) -> str:
     """The activation that ends the decoder."""
     if c.model.tied:
@@ -197,60 +191,6 @@ def last_of(c) -> str:
 def flat(c) -> ml_collections.ConfigDict:
     """The same data as vectors."""
     c.model.input_shape = (values_of(c),)
-    return c
-
-
-# Data.
-
-
-def digits(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """scikit-learn's digits."""
-    c.data.source, c.data.path = "digits", ""
-    c.data.held_out, c.data.held_out_splits = 0.2, ()
-    c.data.batch_size = 64
-    c.task.input.scale = 2 / 16
-    c.model = dict(
-        c.model, input_shape=(64,), **dense((64, 48, 32, 12, 3), "relu", "tanh")
-    )
-    c.optim.learning_rate = 2e-3
-    c.train.epochs, c.train.evaluate_every_epochs = 200.0, 20.0
-    c.train.log_every, c.train.checkpoint_every = 100, 1000
-    return c
-
-
-def fsdd(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Log-mels of spoken digits."""
-    c.data.source = "clips"
-    c.data.rate_hz, c.data.samples, c.data.batch_size = 8000, 5040, 64
-    c.task.input = dict(
-        kind="log_mel",
-        mel=dict(rate_hz=8000, n_fft=512, hop=80, n_mels=64),
-        top_db=80.0,
-    )
-    shape = (64, 64, 1)
-    c.model = dict(
-        c.model, input_shape=shape, **convolutions(shape, (16, 32, 64), 16, "identity")
-    )
-    c.train.epochs, c.train.evaluate_every_epochs = 20.0, 4.0
-    c.train.log_every, c.train.checkpoint_every = 50, 500
-    return c
-
-
-def wrist(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Windows of a wrist, denoised."""
-    c.data.source = "windows"
-    c.data.window_s, c.data.stride_s, c.data.batch_size = 2.0, 1.0, 64
-    c.data.scheme = "annotation"
-    c.data.held_out_splits = ()
-    c.data.held_out_groups = ("s01", "s06", "s11", "s16", "s21")
-    c.task.input = dict(kind="values", scale=1.0, offset=0.0)
-    c.task.noise = dict(kind="snr", snr_db=(0.0, 20.0), noise="white", centred=True)
-    shape = (60, 3)
-    c.model = dict(
-        c.model, input_shape=shape, **convolutions(shape, (32, 64), 64, "identity")
-    )
-    c.train.epochs, c.train.evaluate_every_epochs = 100.0, 10.0
-    c.train.log_every, c.train.checkpoint_every = 50, 500
     return c
 
 
@@ -347,9 +287,8 @@ def vae(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Kingma and Welling 2014."""
     c.model.code, c.task.beta = "gaussian", 1.0
     if c.data.source in ("mnist", "digits"):
-        c.task.input = dict(
-            kind="values", scale=1 / (255 if c.data.source == "mnist" else 16)
-        )
+        white = 255 if c.data.source == "mnist" else 16
+        c.task.input = dict(kind="values", scale=1 / white)
         c.task.likelihood = "bernoulli"
         c = flat(c)
         n = values_of(c)

@@ -16,6 +16,12 @@ otherwise (other weights, normalisation, ...) need a folder of their own.
 
 The paper's features of one call at a time: --normalise=peak --short=tile5000 --ddof=1.
 
+With a bundle of an autoencoder (launch.export) OUTPUT/codes.npz gets its codes, of the
+sounds of a table, of a labelled wrist set or an .npz, by what it was trained on, and
+scores, ids, labels and groups. Of the flags that follow it takes none:
+
+    python -m launch.extract --bundle=bundles/ae --manifest=calls.csv --output=codes
+
 All accelerators of a machine share its batches (`--devices`); on CPU as many as
 JAX_NUM_CPU_DEVICES says. Several processes (`--distributed`) share the calls and write
 to one folder, which all must see.
@@ -31,14 +37,18 @@ import tqdm
 from absl import app, flags
 
 from launch import command, runtime
+from launch.autoencoders.use import extract_codes
 from launch.calls.encoder import Encoder
 from launch.calls.extraction import Done, Extraction, Settings
 from launch.calls.progress import SoundBar
+from sigjax import export
 from sigjax.data import audio
 from sigjax.data.calls import reading
 from sigjax.data.calls.buckets import BucketConfig
 from sigjax.data.calls.manifest import read_calls
 from sigjax.data.clips import ManifestError
+from sigjax.data.datasets.folders import DatasetError
+from sigjax.data.examples.example_set import ExampleError
 from sigjax.evals.layer_features import FeaturesError
 from sigjax.inference.base import BundleError
 from sigjax.train.checkpoint import CheckpointError
@@ -46,6 +56,8 @@ from sigjax.train.checkpoint import CheckpointError
 EXPECTED_ERRORS = (
     BundleError,
     CheckpointError,
+    DatasetError,
+    ExampleError,
     FeaturesError,
     ManifestError,
     OSError,
@@ -55,8 +67,12 @@ EXPECTED_ERRORS = (
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
     """The command's flags; not on import, where other commands' may be defined."""
     own: dict[str, Any] = {"flag_values": values}
-    flags.DEFINE_string("bundle", None, "Of a speech encoder.", **own)
-    flags.DEFINE_string("manifest", None, "Of calls, .csv or .jsonl.", **own)
+    flags.DEFINE_string(
+        "bundle", None, "Of a speech encoder, or an autoencoder.", **own
+    )
+    flags.DEFINE_string(
+        "manifest", None, "Of calls, .csv or .jsonl; or see above.", **own
+    )
     flags.DEFINE_string("output", None, "Folder of the features.", **own)
     below = "What the manifest's paths are relative to; by default its folder."
     flags.DEFINE_string("root", "", below, **own)
@@ -193,6 +209,10 @@ def main(argv: list[str]) -> None:
     stopped = "stopped; what was done is kept: run again to go on"
     with command.told(EXPECTED_ERRORS, stopped):
         runtime.start()
+        f = flags.FLAGS
+        if export.read_info(f.bundle)["model"] == "autoencoder":
+            print(extract_codes(f.bundle, f.manifest, f.output))
+            return
         if flags.FLAGS.norm_stats == "hf":
             print("warning: with --norm_stats=hf features depend on a call's batch")
         found = extract(flags.FLAGS)

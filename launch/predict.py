@@ -30,6 +30,12 @@ A segmenter of sound (launch.finetune of configs/segmentation.py) takes the same
 NAME.csv has a row per event: onset, offset, class and score; NAME.png shows the scores
 of frames over the spectrogram. See --event_threshold, --hop_s and --top.
 
+An autoencoder of launch.export takes what it was trained on: sounds, device files, or
+an .npz with x. NAME.csv has a row per window (or example) with its score, higher is
+odder; NAME_codes.npz the codes; NAME_denoised.wav or .npz the signal that one which was
+trained to denoise makes of it, windows overlapped and added; NAME.png usual and odd
+ones beside their reconstructions. See --overlap; it is a half unless given.
+
 All leave summary.csv, a row per recording (and day), and report.json, which says what
 became of every file. A file that cannot be read costs that file alone and is reported.
 Run again, the command leaves alone what it has done with the same bundle and settings.
@@ -53,6 +59,7 @@ from absl import app, flags
 from launch import command, runtime
 from launch.audio_events import prediction as event_prediction
 from launch.audio_events import settings as event_settings
+from launch.autoencoders import use as example_use
 from launch.segmentation import prediction as segment_prediction
 from launch.sounds import prediction as sound_prediction
 from launch.sounds import settings as sound_settings
@@ -63,6 +70,7 @@ from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.wearable import calibration, names
 from sigjax.inference.audio_events import AudioEventsModel
+from sigjax.inference.autoencoder import AutoencoderModel
 from sigjax.inference.base import BundleError
 from sigjax.inference.segmentation import SegmenterModel
 from sigjax.inference.speech_encoder import SpeechEncoderModel
@@ -154,6 +162,8 @@ def _run(inputs: Sequence[str]) -> dict[str, Any]:
         return _run_events(inputs, where, event_prediction)
     if kind is SegmenterModel:
         return _run_events(inputs, where, segment_prediction)
+    if kind is AutoencoderModel:
+        return _run_examples(inputs)
     if kind is SpeechEncoderModel:
         raise ValueError(
             f"{given.bundle} is a speech encoder, which recognises nothing by itself:"
@@ -187,6 +197,21 @@ def _run_events(
         inputs, given.bundle, given.output, event_settings.settings(), **where
     )
     return {**report, "text": prediction.table(report)}
+
+
+def _run_examples(inputs: Sequence[str]) -> dict[str, Any]:
+    given = flags.FLAGS
+    others = (*event_settings.OWN_FLAGS, *sound_settings.FLAGS, *sound_stream.FLAGS)
+    only = [name for name in (*_WEARABLE, "format") if name != "overlap"]
+    why = "the bundle is of an autoencoder, which reads files as it was trained on them"
+    _refuse((*dict.fromkeys(others), *only), why)
+    return example_use.predict_files(
+        inputs,
+        given.bundle,
+        given.output,
+        overlap=given.overlap if given["overlap"].present else 0.5,
+        batch_size=given.batch_size or None,
+    )
 
 
 def _listen() -> int:

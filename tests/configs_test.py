@@ -46,10 +46,14 @@ VARIANTS = {
         *("", "conv", "vae", "deep", "overcomplete", "tied", "denoising", "l2"),
         *("digits+linear", "digits+conv+denoising", "digits+sparse", "conv+tied"),
         *("digits+contractive", "digits+vae", "fsdd", "fsdd+vae", "fsdd+denoising"),
-        *("wrist", "wrist+vae", "demo", "smoke"),
+        *("wrist", "wrist+vae", "waves", "demo", "smoke"),
         *("fsdd+initial", "wrist+initial+greedy", "digits+denoising+initial+greedy"),
     ),
     "code_classifier": ("", "fsdd", "wrist", "frozen", "smoke"),
+    "gan": (
+        *("", "adversarial", "spectral+hinge", "digits", "digits+adversarial"),
+        *("mnist", "mnist+spectral", "fsdd", "fsdd+adversarial", "smoke"),
+    ),
 }
 # Blocks of a deformable transformer take seconds to trace: what all points of its
 # config have in common is traced once, the rest of them is built.

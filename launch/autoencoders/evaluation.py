@@ -115,7 +115,7 @@ class _Evaluation:
             return self.task.evaluate(variables, {"x": x}, self.key)
 
         values = self._over(evaluate, self.found.x)
-        means = {name: value.mean(axis=0) for name, value in values.items()}
+        means = {name: np.asarray(v.mean(axis=0)) for name, v in values.items()}
         summarise = getattr(self.task, "summarise", None)
         if summarise is not None:
             return dict(summarise(means))

@@ -78,7 +78,9 @@ def draw(
 ) -> None:
     """Draws what `shown` returned."""
     own = task.config.input
-    names = found.ids[: len(output["input"])].tolist()
+    # A batch that is larger than the set is filled up.
+    output = {name: np.asarray(v)[: len(found.x)] for name, v in output.items()}
+    names = found.ids.tolist()
     if "reconstruction" in output:
         names_of = {"corrupted": "corrupted", "reconstruction": "reconstruction"}
         rows = [Row("input", np.asarray(output["input"]))]

@@ -119,6 +119,15 @@ class AutoencoderModel:
         """
         return self._reconstruct(self._variables, self._checked(x))
 
+    def as_taken(self, x: np.ndarray | jax.Array) -> jax.Array:
+        """Examples in the model's units, float32 `[b, *config.input_shape]`.
+
+        Raises:
+          BundleError: The shape does not fit.
+        """
+        own = self.task.config.input
+        return example_input(self._checked(x), own, self.config.input_shape)
+
     def encode(self, x: np.ndarray | jax.Array) -> jax.Array:
         """Codes, float32 `[b, *config.code_shape]`, of `[b, *raw_shape]`.
 
