@@ -212,7 +212,7 @@ def test_machines_are_those_with_both_conditions(tmp_path, monkeypatch):
         path = tmp_path / f"{name}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    header = types.SimpleNamespace(samples=40, rate_hz=16)
+    header = types.SimpleNamespace(duration_s=2.5)
     monkeypatch.setattr(data.audio, "probe", lambda path: header)
     found = data.machines(str(tmp_path))
     assert {call.group for call in found.calls} == {

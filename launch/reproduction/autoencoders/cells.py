@@ -243,7 +243,7 @@ class _Maker:
     def _title(self, row: sheets.Row, seed: int) -> str:
         return f"{self.sheet.key}: {row.title}" + f", seed {seed}" * (seed > 0)
 
-    def _file(self, row: sheets.Row) -> dict[str, str]:
+    def _file(self, row: sheets.Row) -> dict[str, Any]:
         file, _, variant = row.config.partition(":")
         last = self.scale.variants.get(row.kind, "")
         return {"file": file, "variant": "+".join(v for v in (variant, last) if v)}

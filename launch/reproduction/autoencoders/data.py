@@ -230,7 +230,7 @@ def machines(path: str) -> CallManifest:
             continue
         header = audio.probe(epath.Path(file))
         group = "/".join((*file.parts[-3:-1], file.stem))
-        for second in range(int(header.samples / header.rate_hz / _STRETCH_S)):
+        for second in range(int(header.duration_s / _STRETCH_S)):
             calls.append(
                 Call(
                     id=f"{group}@{second}",
@@ -246,15 +246,16 @@ def machines(path: str) -> CallManifest:
             f"--motors={path}: no machine is there both as {normal[0]} and otherwise"
         )
     classes = tuple(sorted({call.label for call in calls}))
-    return CallManifest(root=str(root), calls=tuple(calls), classes=classes)
+    return CallManifest(root=epath.Path(root), calls=tuple(calls), classes=classes)
 
 
 def of_events(path: str, workdir: epath.Path) -> Facts:
     """A set of audio events whose clips are mixed; a fold or split is held out."""
     del workdir
     found = EventSet.open(path)
-    fold = {"data.test_fold": found.folds[0]} if len(found.folds) > 1 else {}
-    held = f"fold {found.folds[0]}" if fold else "the split test"
+    folds = list(found.folds)
+    fold = {"data.test_fold": folds[0]} if len(folds) > 1 else {}
+    held = f"fold {folds[0]}" if fold else "the split test"
     return Facts(
         name="events",
         fingerprint=found.fingerprint,

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from launch.reproduction.autoencoders.opened import Measured, Opened
@@ -127,7 +126,7 @@ def modes(opened: Opened, method: str, settings: Mapping[str, Any]) -> Measured:
         made = opened.inputs("held_out", settings["samples"])
     else:
         made = _made(opened, "", opened.inputs("train"), settings["samples"], settings)
-    found = coverage(jnp.asarray(made), centres, points.sd, within=settings["within"])
+    found = coverage(np.asarray(made), centres, points.sd, within=settings["within"])
     return Measured(
         numbers={
             "covered": float(found.covered),

@@ -176,8 +176,8 @@ def noise_removed(opened: Opened, method: str, settings: Settings) -> Measured:
     clean = opened.inputs("held_out", settings["most"])
     config = CorruptionConfig(kind="snr", snr_db=settings["snr_db"], centred=True)
 
-    def noisy_of(x: np.ndarray, seed: int) -> np.ndarray:
-        x = jnp.asarray(x)
+    def noisy_of(clean: np.ndarray, seed: int) -> np.ndarray:
+        x = jnp.asarray(clean)
         return np.asarray(corrupt(x, config, example_keys(x, jax.random.key(seed))))
 
     noisy, facts = noisy_of(clean, 0), {}

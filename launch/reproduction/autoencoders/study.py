@@ -65,7 +65,7 @@ class Autoencoders:
         facts = {}
         for name in needed:
             flag = sheets.DATA[name]
-            path = asked.values[flag].value if flag else ""
+            path = str(asked.values[flag].value or "") if flag else ""
             facts[name] = data.opened(name, path, asked.workdir, asked.scale, say)
         given = dataclasses.replace(
             asked.given, data={name: found.given for name, found in facts.items()}

@@ -13,6 +13,7 @@ from launch.reproduction.autoencoders import measures
 from launch.reproduction.autoencoders.cells import FamilyCell
 from launch.reproduction.autoencoders.opened import Measured, Opened
 from launch.reproduction.autoencoders.scores import PICTURES, VALUES
+from launch.reproduction.cells import Cell
 from launch.reproduction.working import in_cell
 from launch.systems import SYSTEMS
 
@@ -36,12 +37,13 @@ class Work:
         """
         self._workdir, self._paths, self._optimise = workdir, paths, optimise
 
-    def __call__(self, cell: FamilyCell, folder: epath.Path) -> dict[str, Any]:
+    def __call__(self, cell: Cell, folder: epath.Path) -> dict[str, Any]:
         """Runs or continues `cell` in `folder`.
 
         Returns:
           For a measurement `numbers` and `facts`; arrays go to files beside.
         """
+        assert isinstance(cell, FamilyCell)
         with in_cell(folder, optimise=self._optimise):
             config, run = self.resolved(cell), folder / "run"
             if cell.kind == "measure":
@@ -57,7 +59,7 @@ class Work:
                 result = {}
         return {**result, **runtime.provenance()}
 
-    def resolved(self, cell: FamilyCell) -> Any:
+    def resolved(self, cell: Cell) -> Any:
         """The config with every path filled in."""
         config = cell.config()
         filled = dict(self._paths.get(cell.data.fingerprint, {}))
@@ -86,9 +88,11 @@ def write(found: Measured, folder: epath.Path) -> None:
     values = {name: np.asarray(own, np.float64) for name, own in found.values.items()}
     if values:
         group = {} if found.group is None else {"group": found.group}
-        np.savez(folder / VALUES, **values, **group)
+        arrays: Any = {**values, **group}
+        np.savez(folder / VALUES, **arrays)
     if found.pictures:
-        np.savez_compressed(folder / PICTURES, **found.pictures)
+        arrays = {**found.pictures}
+        np.savez_compressed(folder / PICTURES, **arrays)
     for name, (wave, rate_hz) in found.sounds.items():
         (folder / "sounds").mkdir(exist_ok=True)
         soundfile.write(folder / "sounds" / name, wave, rate_hz, subtype="PCM_16")
