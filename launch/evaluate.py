@@ -13,20 +13,16 @@ Anyone's DCASE Task 2 submission, by the rule of its year:
 A run of launch.pretrain: losses of held-out people and the reconstruction picture:
   python -m launch.evaluate --workdir=runs/demo
 
-A run of autoencoders or generators of examples: losses of those held out, principal
-components of equal size and k-NN purity of codes, pictures:
+A run of autoencoders or GANs: losses, PCA of equal size and purity of codes, pictures:
   python -m launch.evaluate --workdir=runs/ae
 
 A run of section classifiers or autoencoders of machine sounds, or of all its parts:
   python -m launch.evaluate --workdir=runs/asd
 
-A run of launch.finetune on audio events, or a bundle on clips of any set of them:
+A run of launch.finetune on audio events or mixtures of them, or a bundle on clips:
   python -m launch.evaluate --workdir=runs/esc50
   python -m launch.evaluate --bundle=runs/esc50/bundle --dataset=sets/esc50 \
       --split=test --output=eval
-
-A run of launch.finetune on mixtures of events:
-  python -m launch.evaluate --workdir=runs/masks
 
 Of people: windows do not overlap, and every label counts once. Balanced accuracy,
 Cohen's kappa and macro-F1 come with intervals over people. `RUN/eval/SIDE` (or
@@ -126,10 +122,8 @@ def evaluate_run(
     if isinstance(system, ExampleSections):
         return evaluate_examples(system, workdir)
     if not isinstance(system, HarWrist):
-        raise EvaluationError(
-            f"{workdir} is a run of {command_of(system)}, which writes its figures"
-            " itself"
-        )
+        which = f"{workdir} is a run of {command_of(system)}"
+        raise EvaluationError(f"{which}, which writes its figures itself")
     data = system.open_data(workdir)
     result = conclusion.conclude(system, data, workdir)
     people = data.unused if side == "unused" else data.people.get(cast(Any, side))
@@ -207,8 +201,8 @@ def _conclude_classifier(
         raise EvaluationError(
             f"--side={side}: a classifier of examples is evaluated on the side test"
         )
-    data = system.open_data(workdir)
-    return classifiers.summary(classifiers.conclude(system, data, workdir), workdir)
+    result = classifiers.conclude(system, system.open_data(workdir), workdir)
+    return classifiers.summary(result, workdir)
 
 
 def _evaluate_segmentation(

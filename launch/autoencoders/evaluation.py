@@ -201,10 +201,10 @@ class _Evaluation:
         return self._over(task.generate, z)
 
     def draw(self, folder: epath.Path, title: str) -> None:
-        """Writes pictures of the first examples, and of codes of two numbers."""
+        """Writes pictures of some examples, and of codes of two numbers."""
         own = self.task.config.input
-        count = min(len(self.found.x), self.system.data.batch_size)
-        first = self.found.rows(np.arange(count))
+        every = np.arange(len(self.found.x))
+        first = self.found.rows(drawing.spread(every, self.system.data.batch_size))
         batch = {"x": first.x, "label": first.label}
         look = jax.jit(lambda v, b, key: shown(self.task, v, b, key))
         output = jax.device_get(look(self.variables, batch, self.key))

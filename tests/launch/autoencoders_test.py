@@ -170,6 +170,7 @@ def test_a_wave_comes_out_as_long_as_it_went_in(sounds, tmp_path):
     assert codes["codes"].shape == (len(rows), 64)
 
 
+@pytest.mark.survival  # Takes long.
 def test_files_that_cannot_be_read_cost_themselves_alone(sounds, tmp_path):
     out = tmp_path / "out"
     report = use.predict_files([str(sounds)], sounds / "bundle", out)
@@ -187,6 +188,7 @@ def test_codes_of_a_table_of_sounds(sounds, tmp_path):
     assert "1 clips left out" in told
 
 
+@pytest.mark.survival  # Takes long.
 def test_a_gan_is_evaluated_by_its_samples_and_has_no_bundle(tmp_path):
     config = smoke(gan)
     pretrain.pretrain(config, tmp_path)
