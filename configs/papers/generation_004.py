@@ -175,11 +175,11 @@ def initialisation():
 def segmentation():
     """Masks of events."""
     variants = {
-        "U-Net": "compact",
-        "U-Net without skips": "compact+no_skips",
-        "FCN-32s": "compact+fcn32",
-        "FCN-16s": "compact+fcn16",
-        "FCN-8s": "compact+fcn8",
+        "U-Net": "compact+event",
+        "U-Net without skips": "compact+event+no_skips",
+        "FCN-32s": "compact+event+fcn32",
+        "FCN-16s": "compact+event+fcn16",
+        "FCN-8s": "compact+event+fcn8",
     }
     rows = [
         dict(
@@ -187,6 +187,7 @@ def segmentation():
             data="events",
             kind="segmentation",
             config=f"segmentation:{variant}",
+            overrides={"data.seed": "{seed}"},
             against="" if name == "U-Net without skips" else "U-Net without skips",
         )
         for name, variant in variants.items()

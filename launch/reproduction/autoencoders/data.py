@@ -136,6 +136,11 @@ def _chosen(groups: Iterable[str], flag: str) -> list[str]:
     return sorted(names[: max(1, round(_HELD_OUT * len(names)))])
 
 
+def _short(path: str) -> str:
+    """Its last two parts, as a name."""
+    return "/".join(pathlib.PurePath(path).parts[-2:])
+
+
 def _told(held: list[str], every: int) -> str:
     shown = ", ".join(held[:8]) + (" and others" if len(held) > 8 else "")
     return f"held out: {shown} ({len(held)} of {every})"
@@ -153,7 +158,7 @@ def of_calls(path: str, workdir: epath.Path) -> Facts:
         where={"data.path": found.path},
         overrides={"data.source": "clips", **_held(held)},
         simulated=found.simulated,
-        text=f"{found.calls:,} clips of {found.classes} classes, {path};"
+        text=f"{found.calls:,} clips of {found.classes} classes, {_short(path)};"
         f" {_told(held, len(sources))}",
     )
 
@@ -169,7 +174,7 @@ def of_wrist(path: str, workdir: epath.Path) -> Facts:
         where={"data.path": path},
         overrides={"data.source": "windows", **_held(held)},
         simulated=found.simulated,
-        text=f"{found.name}, {len(found.people)} people, {found.rate_hz:g} Hz, {path};"
+        text=f"{found.name}, {len(found.people)} people, {found.rate_hz:g} Hz, {_short(path)};"
         f" {_told(held, len(found.people))}",
     )
 
@@ -199,7 +204,7 @@ def of_machines(path: str, workdir: epath.Path) -> Facts:
             **_held(sorted({*held, *others})),
         },
         simulated=False,
-        text=f"{len(manifest.calls)} stretches of {_STRETCH_S:g} s, {path}: trained on"
+        text=f"{len(manifest.calls)} stretches of {_STRETCH_S:g} s, {_short(path)}: trained on"
         f" {len(sources) - len(held)} recordings of {normal}, held out"
         f" {len(held)} of {normal} and {len(others)} of {kinds}",
     )
@@ -262,8 +267,7 @@ def of_events(path: str, workdir: epath.Path) -> Facts:
         where={"data.dataset": path},
         overrides={"data.simulate": None, **fold},
         simulated=found.simulated,
-        text=f"mixtures of {found.name}, {len(found):,} clips, {path}; {held}"
-        " is reported",
+        text=f"mixtures of {found.name}, {len(found):,} clips; {held} is reported",
     )
 
 

@@ -38,6 +38,9 @@ PICTURES = (
     "modes-clouds",
 )
 
+# What says of a machine where its files lie.
+_LOCAL = ("command",)
+
 
 def read(workdir: epath.Path, paper: Any) -> list[dict[str, Any]]:
     """Tables of a folder, in the order of the paper's sheets."""
@@ -95,7 +98,10 @@ def main(argv: list[str]) -> None:
     if not given.output:
         print(text)
         return
-    print(publish(given.output, {"tables": found}, text))
+    kept = [{k: v for k, v in t.items() if k not in _LOCAL} for t in found]
+    for row in (row for table in kept for row in table["rows"]):
+        row["facts"].pop("picture", None)
+    print(publish(given.output, {"tables": kept}, text))
     for path in pictures(workdir, given.output):
         print(path)
 

@@ -261,6 +261,8 @@ def waves(
 ) -> None:
     """Signals one above the other; the first of a column lies grey behind the others.
 
+    The first two, clean and noisy, are black; the others have colours as in `curves`.
+
     Args:
       path: PNG to write.
       columns: By title: samples per second, the vertical axis with its unit, and
@@ -286,7 +288,7 @@ def waves(
             seconds = np.arange(len(wave.values)) / rate_hz
             if line:
                 axes.plot(seconds, found[0].values, color="#bbbbbb", lw=1.6)
-            colour = "#222222" if line == 0 else COLOURS[(line - 1) % len(COLOURS)]
+            colour = "#222222" if line < 2 else COLOURS[(line - 2) % len(COLOURS)]
             axes.plot(seconds, wave.values, color=colour, lw=0.8)
             axes.set_title(wave.name, fontsize=9, loc="left", pad=2)
             axes.set_ylim(low - margin, high + margin)
