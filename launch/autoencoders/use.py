@@ -355,8 +355,8 @@ def _draw(model, path, target, x: np.ndarray, score: np.ndarray, size) -> None:
         [Row("as read", taken), Row(name, made)],
         found,
         own,
-        title=f"{path.name}: scores {score.min():.3g} to {score.max():.3g},"
-        " from the most usual to the oddest",
+        title=f"{path.name}: scores {score.min():.3g} to {score.max():.3g}, the most"
+        " usual first",
         names=[f"score {value:.3g}" for value in score[chosen]],
     )
 
