@@ -174,7 +174,7 @@ def of_wrist(path: str, workdir: epath.Path) -> Facts:
         where={"data.path": path},
         overrides={"data.source": "windows", **_held(held)},
         simulated=found.simulated,
-        text=f"{found.name}, {len(found.people)} people, {found.rate_hz:g} Hz, {_short(path)};"
+        text=f"{_short(path)}, {len(found.people)} people, {found.rate_hz:g} Hz;"
         f" {_told(held, len(found.people))}",
     )
 
@@ -204,8 +204,8 @@ def of_machines(path: str, workdir: epath.Path) -> Facts:
             **_held(sorted({*held, *others})),
         },
         simulated=False,
-        text=f"{len(manifest.calls)} stretches of {_STRETCH_S:g} s, {_short(path)}: trained on"
-        f" {len(sources) - len(held)} recordings of {normal}, held out"
+        text=f"{_short(path)}, {len(manifest.calls)} stretches of {_STRETCH_S:g} s:"
+        f" trained on {len(sources) - len(held)} recordings of {normal}, held out"
         f" {len(held)} of {normal} and {len(others)} of {kinds}",
     )
 
