@@ -55,11 +55,11 @@ def examples(
         shown = Spectrogram(one.spectrogram, len(one.spectrogram) * frame_s, band_hz)
         image(axes[0], shown, "magma", (0, 1))
         rows = (one.true.astype(float), one.said)
-        there = np.flatnonzero(one.true_frames.any(0) | one.said_frames.any(0))
+        there = np.flatnonzero(one.true_frames.any(0) | one.said_frames.any(0)).tolist()
         for axis, value in zip(axes[1:], rows, strict=True):
             if masks:
                 for number in there:
-                    used[int(number)] = classes[number]
+                    used[number] = classes[number]
                 _masks(axis, shown, value)
             else:
                 _rows(axis, shown, value, there, classes)

@@ -188,8 +188,9 @@ def boundary_counts(
     for name, field in (("onset", "start"), ("offset", "stop")):
         counts = np.zeros((3, classes), np.int64)
         for label in range(classes):
-            own = [getattr(r, field)[r.label == label] for r in both]
-            counts[:, label] = matched(*own, tolerance), len(own[0]), len(own[1])
+            own, other = (getattr(r, field)[r.label == label] for r in both)
+            pairs = matched(own.tolist(), other.tolist(), tolerance)
+            counts[:, label] = pairs, len(own), len(other)
         found[name] = Counts(*counts)
     return found
 

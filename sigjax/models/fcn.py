@@ -144,7 +144,7 @@ def enlarged(
     x: Float[Array, "b i j v"],
     kernel: Float[Array, "k l v w"] | np.ndarray,
     factor: int,
-    size: tuple[int, int],
+    size: tuple[int, ...],
 ) -> Float[Array, "b t f v"]:
     """A map enlarged by a transposed convolution, cut to a size at its end.
 

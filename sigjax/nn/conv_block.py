@@ -122,7 +122,7 @@ class Doubled(nn.Module):
         return x + bias.astype(self.dtype)
 
 
-def centred(x: Float[Array, "b h w c"], size: tuple[int, int]) -> Array:
+def centred(x: Float[Array, "b h w c"], size: tuple[int, ...]) -> Array:
     """The middle of a map, `[b, *size, c]`; one value more is left out at the end."""
     first = [(own - new) // 2 for own, new in zip(x.shape[1:3], size, strict=True)]
     return jax.lax.slice(

@@ -74,9 +74,9 @@ def test_without_skips_nothing_tells_where_in_a_pooled_square_a_value_was():
 
 
 def drawn(seed, count, size=32):
-    """Noise in which stretches are louder, and where: `[n, t, 4, 1]` each."""
+    """Noise in which stretches are louder, and where: `[n, t, 2, 1]` each."""
     rng = np.random.default_rng(seed)
-    truth = np.zeros((count, size, 4, 1), np.float32)
+    truth = np.zeros((count, size, 2, 1), np.float32)
     for row in truth:
         start = rng.integers(1, size - 12)
         row[start : start + rng.integers(4, 11)] = 1
@@ -86,25 +86,25 @@ def drawn(seed, count, size=32):
 
 def boundary_f1(skips, seed, steps):
     """F1 of boundaries, to the frame, of a small U-Net trained on such maps."""
-    model = UNet(UNetConfig(classes=1, widths=(4, 8, 8, 8), skips=skips, norm="none"))
-    x, truth = drawn(seed, 64)
+    widths = (4, 4, 4, 4, 4)
+    model = UNet(UNetConfig(classes=1, widths=widths, skips=skips, norm="none"))
+    x, truth = (jnp.asarray(value) for value in drawn(seed, 32))
     params = jax.jit(model.init)(jax.random.key(seed), x)
-    rule = optax.adam(5e-3)
+    rule = optax.adam(1e-2)
 
     def loss(params):
         return optax.sigmoid_binary_cross_entropy(model.apply(params, x), truth).mean()
 
     @jax.jit
-    def train(params):
-        def step(carry, _):
-            params, state = carry
-            updates, state = rule.update(jax.grad(loss)(params), state)
-            return (optax.apply_updates(params, updates), state), None
+    def step(params, state):
+        updates, state = rule.update(jax.grad(loss)(params), state)
+        return optax.apply_updates(params, updates), state
 
-        return jax.lax.scan(step, (params, rule.init(params)), length=steps)[0][0]
-
+    state = rule.init(params)
+    for _ in range(steps):  # convolutions in a scan are slow on CPU
+        params, state = step(params, state)
     x, truth = drawn(seed + 1000, 64)
-    said = np.asarray(jax.jit(model.apply)(train(params), x))
+    said = np.asarray(jax.jit(model.apply)(params, jnp.asarray(x)))
     counts = [
         metrics.boundary_counts(t[:, :, 0].all(1, keepdims=True), s > 0, 0)
         for t, s in zip(truth > 0, said.mean(axis=(2,)), strict=True)
@@ -119,6 +119,6 @@ def boundary_f1(skips, seed, steps):
 @pytest.mark.survival
 def test_with_skips_removed_it_is_worse_at_boundaries():
     """To the frame, of stretches of noise; trained alike (seconds on two cores)."""
-    for seed in (0, 1, 2):
-        with_skips, without = (boundary_f1(skips, seed, 150) for skips in (True, False))
-        assert with_skips > without + 0.05, (seed, with_skips, without)
+    for seed in (0, 1):
+        with_skips, without = (boundary_f1(skips, seed, 120) for skips in (True, False))
+        assert with_skips > without + 0.1, (seed, with_skips, without)
