@@ -106,12 +106,12 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         random_state: Any = 0,
     ):
         """Keeps the parameters; `fit` checks them."""
-        self.kind = kind
+        self.kind: Kind = kind
         self.widths = widths
         self.code = code
-        self.latent = latent
+        self.latent: Latent = latent
         self.noise = noise
-        self.activation = activation
+        self.activation: Activation = activation
         self.network = network
         self.epochs = epochs
         self.batch_size = batch_size
