@@ -14,6 +14,7 @@ from launch.finetuning import Result, Start
 from sigjax.config import ConfigError
 from sigjax.data.examples.example_set import ExampleSet, digest
 from sigjax.data.examples.supervised import SupervisedData
+from sigjax.evals.bootstrap import interval, resamples
 from sigjax.evals.classification import (
     Predictions,
     score,
@@ -22,11 +23,11 @@ from sigjax.evals.classification import (
 )
 from sigjax.evals.classification_figures import confusion as draw_confusion
 from sigjax.evals.tables import write_csv
-from sigjax.metrics.classification import accuracy
 from sigjax.train.checkpoint import latest_variables
 from sigjax.train.writer import replace_file
 
 _SIDE = "test"
+_RESAMPLES = 1000
 
 
 def check(system: ExampleClassifier) -> None:
@@ -182,8 +183,11 @@ def _test(
     predictions = predictions_of(system, data, variables, found)
     grouped = bool((found.group != "").all())
     figures = score(predictions)
-    right = float(accuracy(np.array(figures["confusion"])))
-    figures = {"accuracy": right, "uar": figures["balanced_accuracy"], **figures}
+    figures = {
+        "accuracy": _accuracy(predictions),
+        "uar": figures["balanced_accuracy"],
+        **figures,
+    }
     folder = workdir / "eval" / _SIDE
     units = "groups" if grouped else "examples"
     figures["intervals_over"] = units
@@ -210,6 +214,16 @@ def _test(
     return figures
 
 
+def _accuracy(predictions: Predictions) -> dict[str, Any]:
+    """Share that is right, with an interval over persons, as `score` has others."""
+    known = predictions.label >= 0
+    right = predictions.predicted[known] == predictions.label[known]
+    names, own = np.unique(predictions.person[known], return_inverse=True)
+    hits, count = np.bincount(own, right), np.bincount(own)
+    drawn = resamples(len(names), _RESAMPLES, 0)
+    return interval(right.mean(), drawn @ hits / (drawn @ count), len(names))
+
+
 def summary(result: Result, workdir: epath.Path) -> str:
     """A result in a few lines, for the terminal."""
     labels, encoder = result["labels"], result["encoder"]
@@ -223,8 +237,8 @@ def summary(result: Result, workdir: epath.Path) -> str:
     ]
     test = result["test"]
     if test:
-        told.append(f"test, {test['labels']} examples: accuracy {test['accuracy']:.3f}")
-        for name in ("balanced_accuracy", "kappa", "macro_f1"):
+        told.append(f"test, {test['labels']} examples:")
+        for name in ("accuracy", "balanced_accuracy", "kappa", "macro_f1"):
             found = test[name]
             value = "undefined" if found["value"] is None else f"{found['value']:.3f}"
             if found["low"] is not None:
