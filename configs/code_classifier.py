@@ -43,6 +43,7 @@ from ml_collections.config_dict import placeholder
 
 from configs import autoencoder
 
+
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
     """Digits, or the variants named by `arg`, one after another."""
     variants = {
