@@ -203,6 +203,18 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
+def _refuse(f: flags.FlagValues) -> None:
+    """Says which flags were given that mean nothing to an autoencoder."""
+    names = ("root", "normalise", "short", "channel", "ddof", "proj", "norm_stats")
+    names += ("dtype", "batch_samples", "devices", "threads")
+    given = [f"--{name}" for name in names if f[name].present]
+    if given:
+        raise BundleError(
+            f"{', '.join(given)}: of speech encoders; an autoencoder reads sounds as it"
+            " was trained on them"
+        )
+
+
 def main(argv: list[str]) -> None:
     """Extracts what the flags name."""
     command.refuse_arguments(argv)
@@ -211,6 +223,7 @@ def main(argv: list[str]) -> None:
         runtime.start()
         f = flags.FLAGS
         if export.read_info(f.bundle)["model"] == "autoencoder":
+            _refuse(f)
             print(extract_codes(f.bundle, f.manifest, f.output))
             return
         if flags.FLAGS.norm_stats == "hf":

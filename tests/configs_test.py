@@ -61,6 +61,12 @@ TRACED = {
     "audio_events": ("", "epic_kitchens+ast", "audioset+ast"),
     "segmentation": ("smoke", "fcn8", "ast"),
     "speech_encoder": ("smoke",),
+    # Of the many points that differ in values alone.
+    "autoencoder": (
+        *("", "conv", "deep", "conv+tied", "digits+conv+denoising", "digits+sparse"),
+        *("digits+contractive", "digits+vae", "fsdd+vae", "wrist", "smoke"),
+    ),
+    "gan": ("", "adversarial", "spectral+hinge", "digits", "fsdd", "smoke"),
 }
 
 
