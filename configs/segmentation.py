@@ -29,10 +29,16 @@ The ablation on ESC-10, and the same with other seeds (--config.seed=1 ...):
 
   for v in compact+event compact+event+no_skips; do python -m launch.finetune \
       --config=configs/segmentation.py:$v --workdir=runs/$v \
-      --config.data.dataset=sets/esc10; done
+      --config.data.dataset=sets/esc10 --config.train.steps=150 \
+      --config.optim.warmup_steps=20 --config.data.held_out_mixtures=160; done
 
 `eval/test/metrics.json` of each run has IoU, F1 of frames, and F1 of boundaries within
-20 to 200 ms, onsets and offsets matched one to one. The deck names no numbers.
+20 to 200 ms, onsets and offsets matched one to one. The deck names no numbers. Measured
+by the commands above (one seed), on 160 mixtures of fold 5:
+
+              IoU     frames   boundaries within 20 ms   40 ms   100 ms   200 ms
+  skips       0.849   0.958    0.825                     0.865   0.914    0.930
+  no skips    0.765   0.910    0.533                     0.688   0.833    0.895
 """
 
 import ml_collections
