@@ -48,7 +48,10 @@ class Known(opened.Opened):
             return decode(encode(x)) if decode else x
 
         self.run, self.variables = None, {"params": {"w": np.zeros(5)}}
-        self.system = types.SimpleNamespace(data=types.SimpleNamespace(points=points))
+        self.system = types.SimpleNamespace(
+            data=types.SimpleNamespace(points=points),
+            task=types.SimpleNamespace(input=types.SimpleNamespace(kind="values")),
+        )
         self.data = types.SimpleNamespace(
             train_set=train,
             held_out_set=held,
@@ -56,15 +59,16 @@ class Known(opened.Opened):
         )
         shape = (3,)
         self.task = types.SimpleNamespace(
-            input=lambda x: x,
             restore=restored,
             reconstruct=restored,
             codes=lambda v, x: encode(x),
             generate=lambda v, z: decode(z),
             model=types.SimpleNamespace(apply=lambda v, x, method: encode(x)),
             model_config=types.SimpleNamespace(code_shape=shape),
-            config=types.SimpleNamespace(input=types.SimpleNamespace(kind="values")),
         )
+
+    def taken(self, x):
+        return x
 
 
 def rows(n, p=6, seed=0, classes=("fine", "odd"), groups=3):

@@ -43,7 +43,7 @@ def samples(opened: Opened, method: str, settings: Mapping[str, Any]) -> Measure
         numbers={"distance": distance},
         values={"told_apart": neighbours.told_apart(real, made)},
         pictures=pictures,
-        facts={"spectrogram": opened.task.config.input.kind == "log_mel"},
+        facts={"spectrogram": opened.system.task.input.kind == "log_mel"},
         sounds=_sounds(opened, made, real, settings),
     )
 
@@ -98,7 +98,7 @@ def _path(opened: Opened, settings: Mapping[str, Any]) -> np.ndarray:
 def _sounds(
     opened: Opened, made: np.ndarray, real: np.ndarray, settings: Mapping[str, Any]
 ) -> dict[str, tuple[np.ndarray, int]]:
-    config = opened.task.config.input
+    config = opened.system.task.input
     if config.kind != "log_mel":
         return {}
     found = {}

@@ -64,7 +64,7 @@ def plane(opened: Opened, method: str, settings: Settings) -> Measured:
     """Purity of neighbours in codes of two numbers, and in the examples themselves."""
     held = opened.examples("held_out")
     known = held.rows(held.label >= 0)
-    x = opened.mapped(opened.task.input, known.x)
+    x = opened.mapped(opened.taken, known.x)
     if method == "pca":
         codes = linear.fit_pca(opened.inputs("train"), settings["code"]).codes(x)
     elif method == "input":

@@ -10,6 +10,7 @@ import numpy as np
 from etils import epath
 
 from launch.systems import build_system
+from sigjax.tasks.example_input import example_input
 from sigjax.train.checkpoint import latest_variables
 
 _AT_ONCE = 256
@@ -83,7 +84,11 @@ class Opened:
           side: `"train"` or `"held_out"`.
           most: Examples at most, evenly spread; 0 for all.
         """
-        return self.mapped(self.task.input, self.examples(side, most).x)
+        return self.mapped(self.taken, self.examples(side, most).x)
+
+    def taken(self, x: Any) -> Any:
+        """Raw examples as the network takes them; to be jitted."""
+        return example_input(x, self.system.task.input, self.system.input_shape())
 
     def examples(self, side: str, most: int = 0) -> Any:
         """The `ExampleSet` of a side; see `inputs`."""

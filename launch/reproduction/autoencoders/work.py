@@ -16,6 +16,7 @@ from launch.reproduction.autoencoders.scores import PICTURES, VALUES
 from launch.reproduction.cells import Cell
 from launch.reproduction.working import in_cell
 from launch.systems import SYSTEMS
+from sigjax.evals import bootstrap
 
 
 class Work:
@@ -79,7 +80,9 @@ def _measured(cell: FamilyCell, opened: Opened, folder: epath.Path) -> dict[str,
     found = measures.MEASURES[cell.measure](opened, cell.method, cell.settings)
     write(found, folder)
     facts = {**found.facts}
-    numbers = {k: None if v is None else float(v) for k, v in found.numbers.items()}
+    numbers = {
+        k: None if v is None else bootstrap.number(v) for k, v in found.numbers.items()
+    }
     return json.loads(json.dumps({"numbers": numbers, "facts": facts}))
 
 
