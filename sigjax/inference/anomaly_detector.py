@@ -30,6 +30,7 @@ from sigjax.evals import thresholds
 from sigjax.evals.thresholds import Threshold, ThresholdError
 from sigjax.inference import autoencoder_training as training
 from sigjax.inference.base import FORMAT, BundleError
+from sigjax.inference.example_arrays import check_finite, checked_examples
 from sigjax.inference.sounds import bundle
 from sigjax.models.autoencoder import AutoencoderConfig
 from sigjax.models.autoencoder_layouts import Kind, Latent, autoencoder_of
@@ -136,7 +137,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
           ThresholdError: Too few examples would be held out for the false-alarm rate.
         """
         del y
-        x = _examples(X)
+        x = checked_examples(X)
         rng = np.random.default_rng(
             check_random_state(self.random_state).randint(2**31)
         )
@@ -193,12 +194,12 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
           ValueError: Values are missing or of another shape than those of `fit`.
         """
         self._check_fitted()
-        x = _examples(X, self.input_shape_, finite=False)
+        x = checked_examples(X, self.input_shape_, finite=False)
         settings = self._settings()
         given = (self.variables_, self.mean_, self.scale_)
         score = training.score(settings, *given, x).astype(np.float64)
         if not np.isfinite(score).all():
-            _check_finite(x)
+            check_finite(x)
             score = np.where(np.isnan(score), np.inf, score)
         return score
 
@@ -231,7 +232,7 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         example is its score, unless the code is Gaussian.
         """
         self._check_fitted()
-        x = _examples(X, self.input_shape_)
+        x = checked_examples(X, self.input_shape_)
         given = (self.variables_, self.mean_, self.scale_)
         return training.squared_errors(self._settings(), *given, x)
 
@@ -382,38 +383,3 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
                 " calibrate"
             )
         return held
-
-
-def _examples(
-    X: Any, shape: tuple[int, ...] | None = None, *, finite: bool = True
-) -> np.ndarray:
-    """Examples as an array, checked.
-
-    Args:
-      X: What a user gave.
-      shape: Of an example; any of one to three axes if None.
-      finite: Refuse values that are not.
-    """
-    x = np.asarray(X)
-    if x.dtype.kind not in "fiub":
-        raise ValueError(f"examples must be numbers, got an array of {x.dtype}")
-    if shape is None and (x.ndim not in (2, 3, 4) or not x.size):
-        raise ValueError(
-            "expected rows [n, d] or windows [n, s, c] with some in them, got shape"
-            f" {x.shape}: one example is X[None], one feature X[:, None]"
-        )
-    if shape is not None and (x.shape[1:] != shape or not len(x)):
-        raise ValueError(f"the detector takes [n, {str(shape)[1:]}, got {x.shape}")
-    if finite:
-        _check_finite(x)
-    return x
-
-
-def _check_finite(x: np.ndarray) -> None:
-    wrong = ~np.isfinite(x)
-    if wrong.any():
-        rows = np.flatnonzero(wrong.reshape(len(x), -1).any(axis=1))
-        raise ValueError(
-            f"{len(rows):,} of {len(x):,} examples have NaN or infinite values, the"
-            f" first is number {rows[0]}: leave them out, or fill the gaps"
-        )

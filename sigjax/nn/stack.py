@@ -4,7 +4,6 @@ A `Layer` is plain values, so a config can hold it. The order within a layer is 
 norm, activation, dropout.
 """
 
-import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 
 from sigjax.nn import torch_init
 from sigjax.nn.conv import precision
+from sigjax.nn.gelu import gelu
 from sigjax.nn.layer_grammar import (
     WEIGHTED,
     Activation,
@@ -57,7 +57,7 @@ ACTIVATIONS: Mapping[Activation, Callable[[Array], Array]] = {
     "relu": jax.nn.relu,
     "leaky_relu": jax.nn.leaky_relu,
     "elu": jax.nn.elu,
-    "gelu": functools.partial(jax.nn.gelu, approximate=False),
+    "gelu": gelu,
     "silu": jax.nn.silu,
     "tanh": jnp.tanh,
     "sigmoid": jax.nn.sigmoid,
