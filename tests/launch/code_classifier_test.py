@@ -65,6 +65,7 @@ def test_each_layer_starts_from_the_last_and_leaves_it_alone(layers):
     assert not _equal(*(p["layer0"] for p in decoder))
 
 
+@pytest.mark.survival
 def test_parts_go_on_where_they_were_stopped(layers, tmp_path):
     """Stopped before the second layer, the same command ends at the same numbers."""
     shutil.copytree(layers, tmp_path / "run")

@@ -168,7 +168,15 @@ def test_the_last_layer_sees_the_whole_network(model):
 
 
 def test_blocks_meet_and_cover_the_network():
-    for model in (DEEP, TIED, POOLED):
+    half = dict(_CONV, stride=2)
+    up = Layer(kind="upsample", stride=2)
+    upsampled = AutoencoderConfig(
+        input_shape=(8, 2),
+        encoder=tuple(Layer(width=width, **half) for width in (3, 4, 5)),
+        decoder=tuple(x for w in (4, 3, 2) for x in (Layer(width=w, **_CONV), up)),
+    )
+    assert [b.decoder for b in blocks(upsampled)] == [(4, 6), (2, 4), (0, 2)]
+    for model in (DEEP, TIED, POOLED, upsampled):
         found = blocks(model)
         assert len(found) == 3 and found[0].shape == model.input_shape
         assert found[0].encoder[0] == 0 and found[-1].decoder[0] == 0

@@ -38,6 +38,7 @@ def test_sides_are_apart_and_the_test_side_is_the_autoencoders(loaded):
 def test_only_labels_that_are_shown_are_read(loaded):
     """With all other training labels replaced, every batch is the same."""
     data = data_of(loaded, validation=0.2, labelled=0.05)
+    assert (len(data.train_set.x), data.unlabelled) == (59, 1091)
     shown = np.isin(loaded.examples.ids, data.train_set.ids)
     kept = shown | np.isin(loaded.examples.ids, data.validation_set.ids)
     label = np.where(kept, loaded.examples.label, -1)
