@@ -63,12 +63,12 @@ def test_without_skips_nothing_tells_where_in_a_pooled_square_a_value_was():
     moved = {}
     for skips in (True, False):
         model = UNet(dataclasses.replace(config, skips=skips))
-        both = np.concatenate([x, mixed])
+        both = jnp.asarray(np.concatenate([x, mixed]))
         variables = jax.tree.map(
             lambda v: rng.normal(size=v.shape).astype(np.float32),
             jax.eval_shape(model.init, jax.random.key(0), both),
         )
-        one, other = jax.jit(model.apply)(variables, jnp.asarray(both))
+        one, other = jax.jit(model.apply)(variables, both)
         moved[skips] = float(jnp.abs(one - other).max() / jnp.abs(one).max())
     assert moved[False] < 1e-6 < 1e-2 < moved[True]
 

@@ -125,6 +125,17 @@ def test_folds_are_apart_and_labels_are_the_clips(dataset):
         assert 3 not in own  # silent
 
 
+def test_backgrounds_are_of_the_same_side(dataset, monkeypatch):
+    data = data_of(dataset, mixture={"background": "clip"})
+    read, own = [], dataset.read_many
+    monkeypatch.setattr(dataset, "read_many", lambda i: read.extend(i) or own(i))
+    for side in ("train", "test"):
+        read.clear()
+        source = data._source(side, 30)
+        source.read([source.fixed_plan(n, 0) for n in range(30)])
+        assert set(read) <= set(data.sides[side].tolist()) and len(read) >= 60
+
+
 def test_one_class_of_all(dataset):
     data = data_of(dataset, classes="event")
     assert data.classes == ("event",)
