@@ -34,7 +34,12 @@ Variants (after a colon; several are joined by `+`, from left to right):
 The test side is the autoencoder's held-out side (the command refuses another): neither
 has seen it, and it chooses nothing. Labels that choose the step are others than those
 that are learnt from, and are there at every share; `train.select=""` does without them.
-All shares get the same number of steps. Another `data.label_seed` shows other labels.
+Every share gets as many steps; another `data.label_seed` shows other labels.
+
+`data.train_fraction` of configs/har_wrist.py is another share: of people, with all their
+labels, and its windows are others. Of the masked autoencoder of paper 000 nothing here
+can be compared with but all labels on the same test people.
+
 The slides print no number.
 """
 

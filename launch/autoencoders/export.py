@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from etils import epath
 
+from launch.autoencoders.classifier import ExampleClassifier
 from launch.autoencoders.examples import ExampleSections
 from launch.autoencoders.gan import ExampleAdversarialAutoencoder, ExampleGan
 from sigjax import export
@@ -34,7 +35,7 @@ def export_examples(
       The exported step.
 
     Raises:
-      ConfigError: It is a GAN, or its data cannot be read.
+      ConfigError: It is a GAN or a classifier, or its data cannot be read.
       sigjax.train.checkpoint.CheckpointError: The checkpoint cannot be read.
     """
     if isinstance(system, ExampleGan):
@@ -42,6 +43,12 @@ def export_examples(
             f"{workdir} is a GAN, which encodes nothing: a bundle is of an autoencoder"
             " (the variant 'adversarial' of configs/gan.py is one); launch.evaluate"
             " draws a GAN's samples"
+        )
+    if isinstance(system, ExampleClassifier):
+        raise ConfigError(
+            f"{workdir} is a classifier of examples, for which there are no bundles:"
+            f" predictions are in {workdir / 'eval' / 'test'}, and the autoencoder that"
+            " it started from can be exported"
         )
     data = system.open_data(workdir)
     selected = system.train.select and step is None
