@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "colabs").glob("*.ipynb"))
 # Pictures, and what commands leave: `!command` reports failure as text only.
 LEAVES = {
+    "autoencoders": (6, ("vae/config.json", "gan/config.json")),
     "mae_wrist": (4, ("bundle/bundle.json",)),
     "har_wrist": (4, ("har/bundle/bundle.json", "predictions/summary.csv")),
     "animal_calls": (6, ("pretraining/bundle/bundle.json", "probes/result.json")),

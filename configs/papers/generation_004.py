@@ -50,7 +50,7 @@ def generation(net):
         measure="samples",
         settings=dict(most=300, code=32, sounds=4, rounds=60),
         metrics=dict(
-            told_apart=dict(name="told apart, %", digits=1, factor=100, better="low"),
+            told_apart=dict(name="told apart, %", digits=1, factor=100),
             distance=dict(name="distance to training examples", digits=2),
         ),
         figure="images",

@@ -170,9 +170,9 @@ def _images(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
             real = arrays.get("x", arrays.get("real"))
             if not rows and real is not None:
                 rows.append(("held-out examples", real))
-            rows.append((row.title, arrays[name]))
+            rows.append((_name(row), arrays[name]))
             if "path" in arrays:
-                rows.append((f"{row.title}: from one code to another", arrays["path"]))
+                rows.append((f"{_name(row)}: from one code to another", arrays["path"]))
         if not rows:
             continue
         sound = data in ("sounds", "machines")
@@ -197,6 +197,12 @@ def _of_data(told: str, data: str) -> list[str]:
     """Lines of a note, without those of other data."""
     other = tuple(f"{name}:" for name in DATA if name != data)
     return [line for line in told.split("\n") if not line.startswith(other)]
+
+
+def _name(row: Row) -> str:
+    """Of a row whose data are told elsewhere."""
+    labels = row.labels[1:] if row.labels[0] == row.data else row.labels
+    return " ".join(labels)
 
 
 def _range(images: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -224,7 +230,7 @@ def _clouds(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
         classes = classes or score.facts.get("classes", ())
         panels.append(
             pictures.Cloud(
-                f"{row.title}\n{metric.name} {value:.{metric.digits}f}",
+                f"{_name(row)}\n{metric.name}: {value:.{metric.digits}f}",
                 arrays["points"],
                 arrays.get("label"),
                 arrays.get("marks"),
@@ -232,13 +238,15 @@ def _clouds(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
                 y="second number" if "label" in arrays else "y",
             )
         )
+    marked = any(panel.marks is not None for panel in panels)
+    crosses = "; crosses: modes that should be reached" if marked else ""
     if panels:
         pictures.clouds(
             path,
             panels,
             classes,
             title=plan.sheet.title,
-            note=told.replace("means over", "the first of"),
+            note=told.replace("means over", "the first of") + crosses,
             legend="classes, unseen in training" if classes else "",
             shared=not classes,
         )
