@@ -36,9 +36,9 @@ has seen it, and it chooses nothing. Labels that choose the step are others than
 that are learnt from, and are there at every share; `train.select=""` does without them.
 Every share gets as many steps; another `data.label_seed` shows other labels.
 
-`data.train_fraction` of configs/har_wrist.py is another share: of people, with all their
-labels, and its windows are others. Of the masked autoencoder of paper 000 nothing here
-can be compared with but all labels on the same test people.
+`data.train_fraction` of configs/har_wrist.py is another share, of people with all their
+labels, and its windows are others. So the masked autoencoder of paper 000 can stand
+beside these only with all labels, on the same test people.
 
 The slides print no number.
 """
