@@ -92,6 +92,7 @@ def test_the_encoder_arrives_bit_equal_and_the_head_is_new(layers, tmp_path):
     assert not _equal(drawn["encoder"], expected)
 
 
+@pytest.mark.survival
 def test_a_run_leaves_figures_of_the_test_side_and_a_frozen_encoder_as_it_was(
     layers, tmp_path
 ):
