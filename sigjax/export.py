@@ -152,17 +152,20 @@ def load(path: epath.PathLike) -> Model:
         `launch.fit_sounds` wrote; see `sigjax.bundles` for those that come with sigjax.
 
     Returns:
-      By what the bundle holds: `MaeModel` with `apply` (batches) and `embed` (signals
-      and raw files), `HarNetModel` with `apply`, or `ClassifierModel` with `logits`
-      (batches), `prepare` (raw files) and `classify` (signals of any length), or
-      `SoundDetector` with `score`, `nearest`, `fit` and `anomaly_map`, or
-      `AutoencoderDetector` with `predict` and `decision_function`, or
-      `AutoencoderModel` with `encode`, `decode`, `apply`, `denoise`, `score` and
-      `sample` (batches), or
-      `AudioEventsModel` with `predict` (waves of any length), `logits` and `features`
-      (batches), or `SegmenterModel` with `segment` (waves of any length) and
-      `probabilities` (batches), or `SpeechEncoderModel` with `embed` (waves of any length, features of
-      all layers), `layers` (frames), `apply` and `moments` (batches).
+      By what the bundle holds:
+        `MaeModel`: `apply` (batches), `embed` (signals and raw files).
+        `HarNetModel`: `apply`.
+        `ClassifierModel`: `logits` (batches), `prepare` (raw files), `classify`
+          (signals of any length).
+        `SoundDetector`: `score`, `nearest`, `fit`, `anomaly_map`.
+        `AutoencoderDetector`: `predict`, `decision_function`.
+        `AutoencoderModel`: `encode`, `decode`, `apply`, `denoise`, `score`, `sample`
+          (batches).
+        `AudioEventsModel`: `predict` (waves of any length), `logits`, `features`
+          (batches).
+        `SegmenterModel`: `segment` (waves of any length), `probabilities` (batches).
+        `SpeechEncoderModel`: `embed` (waves of any length, features of all layers),
+          `layers` (frames), `apply`, `moments` (batches).
 
     Raises:
       BundleError: If there is no bundle, it is of a newer format, or a detector's is

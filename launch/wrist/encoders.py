@@ -93,6 +93,10 @@ def _from_bundle(path: epath.Path) -> Pretrained:
         raise ConfigError(f"encoder.weights={path} is a detector of machine sounds")
     if isinstance(model, export.AudioEventsModel | export.SpeechEncoderModel):
         raise ConfigError(f"encoder.weights={path} is a network of sound")
+    if not isinstance(
+        model, export.MaeModel | export.HarNetModel | export.ClassifierModel
+    ):
+        raise ConfigError(f"encoder.weights={path} is no encoder of wrist recordings")
     info = model.info
     params = jax.tree.map(np.asarray, model.params)
     state: Mapping[str, Any] = {}

@@ -62,9 +62,7 @@ def test_events_are_alone_in_their_places_and_at_their_ratio():
     bed = found.wave.astype(int) - found.sources.astype(int).sum(axis=0)
     level = np.square(bed).mean()
     assert 10 * np.log10(level / 32768**2) == pytest.approx(-50, abs=0.1)
-    for source, start, stop in zip(
-        found.sources, found.start, found.stop, strict=True
-    ):
+    for source, start, stop in zip(found.sources, found.start, found.stop, strict=True):
         assert 0.1 <= (stop - start) / RATE_HZ <= 0.5
         assert not source[:start].any() and not source[stop:].any()
         power = np.square(source[start:stop].astype(float)).mean()
