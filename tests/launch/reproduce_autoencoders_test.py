@@ -1,6 +1,7 @@
 """Experiments on autoencoders: measured rightly, summed up rightly, told as such."""
 
 import csv
+import dataclasses
 import io
 import json
 import types
@@ -254,11 +255,13 @@ class Fake:
         return MADE
 
 
-def table_of(workdir, *, fails="", simulated_sets=("sounds",)):
+def table_of(workdir, *, fails="", simulated_sets=("digits",)):
     given = cells.Given(
         data={n: cells.GivenData(common.Source("", n)) for n in sheets.DATA}, seeds=2
     )
     sheet = PAPER.sheet("compression")
+    rows = tuple(row for row in sheet.rows if row.labels[:2] == ("digits", "8"))
+    sheet = dataclasses.replace(sheet, rows=rows)
     plan = cells.make_plan(
         PAPER, sheet, PAPER.scale("smoke"), PAPER.protocols[0], given
     )

@@ -140,7 +140,9 @@ def _below(table: Mapping[str, Any], metrics: Mapping[str, Metric]) -> list[str]
         )
     if any(row["difference"] for row in table["rows"]):
         against = dict.fromkeys(r["against"] for r in table["rows"] if r["difference"])
-        lines.append(f"bars are {', '.join(against)}: paired by example")
+        paired = any((r["difference"] or {}).get("low") for r in table["rows"])
+        more = ": paired by example" if paired else ""
+        lines.append(f"bars are {', '.join(against)}{more}")
     chosen = {r["name"]: r["facts"].get("filter") for r in table["rows"]}
     chosen = {name: text for name, text in chosen.items() if text}
     if chosen:

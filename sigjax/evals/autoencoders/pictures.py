@@ -204,19 +204,20 @@ def fields(
 
     Args:
       path: PNG to write.
-      panels: From left to right.
+      panels: Two in a row.
       data: `[m, 2]`, drawn beneath.
       title: Over the figure.
       note: Under the title.
     """
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
     figure = matplotlib.figure.Figure(
-        figsize=(5.0 * len(panels) + 0.3, 5.9), layout="constrained"
+        figsize=(5.0 * columns + 0.3, 4.9 * lines + 1.0), layout="constrained"
     )
-    for axes, panel in zip(
-        figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0],
-        panels,
-        strict=True,
-    ):
+    grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+    for axes in grid.ravel()[len(panels) :]:
+        axes.set_visible(False)
+    for axes, panel in zip(grid.ravel(), panels, strict=False):
         axes.scatter(*np.asarray(data).T, s=4, color=COLOURS[1], lw=0, label="data")
         step = panel.moved - panel.at
         axes.quiver(
