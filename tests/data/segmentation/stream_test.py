@@ -21,7 +21,7 @@ RATE_HZ, FOLDS = tiny_events.RATE_HZ, 3
 
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory):
-    """12 clips of two classes: clip `i` is a tone of `500 (i + 1)` Hz, one is silent."""
+    """12 clips of two classes: clip `i` is a tone of `500 (i + 1)` Hz, one silent."""
     root = epath.Path(tmp_path_factory.mktemp("mixtures"))
     time, clips = np.arange(4800) / RATE_HZ, []
     (root / "in").mkdir()
