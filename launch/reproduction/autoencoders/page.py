@@ -29,7 +29,6 @@ PICTURES = (
     "compression-curves",
     "compression-images-digits",
     "plane-clouds",
-    "manifold-field",
     "anomaly-dots",
     "initialisation-curves",
     "segmentation-examples-1",
@@ -100,7 +99,8 @@ def main(argv: list[str]) -> None:
         return
     kept = [{k: v for k, v in t.items() if k not in _LOCAL} for t in found]
     for row in (row for table in kept for row in table["rows"]):
-        row["facts"].pop("picture", None)
+        facts = row["facts"]
+        row["facts"] = {k: facts[k] for k in ("filter", "intervals") if k in facts}
     print(publish(given.output, {"tables": kept}, text))
     for path in pictures(workdir, given.output):
         print(path)
