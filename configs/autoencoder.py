@@ -23,10 +23,10 @@ Data:
   fsdd           log-mels of 0.63 s of spoken digits at 8 kHz, 64 frames x 64 bands, by
                  convolutions to 16 numbers; `data.path` is of launch.build_calls.
   wrist          2-s windows of a labelled wrist set at 30 Hz (launch.build_dataset with
-                 --record_s=1 --label_s=1), denoised: white noise 0 to 10 dB below the
+                 --record_s=1 --label_s=1), denoised: white noise -5 to 20 dB below the
                  movement. `data.path` is the set; data.held_out_groups are five people
                  of sp-sw-har: give your own.
-  waves          256 ms of spoken digits at 8 kHz, denoised at 0 to 10 dB.
+  waves          256 ms of spoken digits at 8 kHz, denoised at -5 to 20 dB.
 
 Systems, of whatever data came before:
   linear         one layer each way to 16 numbers, no activation: spans PCA's subspace.
@@ -155,6 +155,7 @@ def deck() -> ml_collections.ConfigDict:
         tied=False,
         decoder_activation="identity",
         code="plain",
+        residual=False,
         **dense((784, 128, 64, 12, 3), "relu", "tanh"),
     )
     c.optim = dict(
@@ -316,6 +317,7 @@ def l2(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 def _with(c, layers) -> ml_collections.ConfigDict:
     c.model.encoder, c.model.decoder = layers["encoder"], layers["decoder"]
+    c.model.residual = False
     return c
 
 

@@ -53,9 +53,10 @@ def wrist(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     c.data.held_out_splits = ()
     c.data.held_out_groups = ("s01", "s06", "s11", "s16", "s21")
     c.task.input = dict(kind="values", scale=1.0, offset=0.0)
-    c.task.noise = dict(kind="snr", snr_db=(0.0, 10.0), noise="white", centred=True)
+    c.task.noise = dict(kind="snr", snr_db=(-5.0, 20.0), noise="white", centred=True)
+    c.task.likelihood = "log_mse"
     shape = (60, 3)
-    c.model = dict(c.model, input_shape=shape, **denoiser(shape))
+    c.model = dict(c.model, input_shape=shape, residual=True, **denoiser(shape))
     c.optim.learning_rate, c.optim.schedule = 2e-3, "cosine"
     c.train.epochs, c.train.evaluate_every_epochs = 300.0, 30.0
     c.train.log_every, c.train.checkpoint_every = 100, 1000
@@ -68,9 +69,10 @@ def waves(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     c.data.rate_hz, c.data.samples, c.data.batch_size = 8000, 2048, 32
     # To about unit power: 32768 is full scale.
     c.task.input = dict(kind="values", scale=1 / 4096, offset=0.0)
-    c.task.noise = dict(kind="snr", snr_db=(0.0, 10.0), noise="white")
+    c.task.noise = dict(kind="snr", snr_db=(-5.0, 20.0), noise="white")
+    c.task.likelihood = "log_mse"
     shape = (2048, 1)
-    c.model = dict(c.model, input_shape=shape, **denoiser(shape))
+    c.model = dict(c.model, input_shape=shape, residual=True, **denoiser(shape))
     c.train.epochs, c.train.evaluate_every_epochs = 10.0, 2.0
     c.train.log_every, c.train.checkpoint_every = 50, 500
     return c

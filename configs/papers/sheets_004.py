@@ -1,6 +1,6 @@
 """Experiments of paper 004: what regularises, and what denoises and tells anomalies."""
 
-from configs.networks.stacks import dense
+from configs.networks.stacks import denoiser, dense
 
 
 def sparse():
@@ -131,25 +131,6 @@ _METHODS = (
 )
 
 
-def denoiser(shape):
-    """Convolutions without a narrow code: noise, not size, keeps it from copying."""
-    wide = dict(taps=9, padding=4)
-    relu = dict(activation="relu")
-    down = dict(kind="conv", stride=2, **wide, **relu)
-    up = dict(kind="transposed_conv", stride=2, output_padding=1, **wide, **relu)
-    encoder = (
-        dict(kind="conv", width=16, **wide, **relu),
-        dict(down, width=32),
-        dict(down, width=32),
-    )
-    decoder = (
-        dict(up, width=32),
-        dict(up, width=16),
-        dict(kind="conv", width=shape[-1], **wide),
-    )
-    return dict(encoder=encoder, decoder=decoder)
-
-
 def denoising(net):
     """Gain at set ratios, beside filters."""
     noise = dict(kind="snr", snr_db=(-5.0, 20.0), noise="white", centred=True)
@@ -158,9 +139,16 @@ def denoising(net):
         "model.input_shape": (2048, 1),
         "task.input": dict(kind="values", scale=1 / 4096),
         "task.noise": noise,
+        "task.likelihood": "log_mse",
+        "model.residual": True,
         **net(denoiser((2048, 1))),
     }
-    wrist = {"task.noise": noise, **net(denoiser((60, 3)))}
+    wrist = {
+        "task.noise": noise,
+        "task.likelihood": "log_mse",
+        "model.residual": True,
+        **net(denoiser((60, 3))),
+    }
     configs = dict(wrist=("wrist", wrist), sounds=("fsdd", wave))
     rows = []
     for data, (config, overrides) in configs.items():

@@ -1,4 +1,4 @@
-"""How well something is reconstructed: squared and absolute error, and two likelihoods.
+"""How well something is reconstructed: squared and absolute error, two likelihoods.
 
 The slides "Autoencoders" (Neural Networks and Deep Learning) print `L_MSE ||x - x^||`
 for the squared error; the norm lacks its square. They add `lambda * sum_k w_k^2` over
@@ -11,7 +11,7 @@ log-likelihood; a mean would weigh the divergence as many times more as there ar
 values.
 """
 
-from typing import Literal
+from typing import Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,10 @@ import numpy as np
 
 from sigjax.typing import Array, Float, PyTree
 
-Likelihood = Literal["mse", "l1", "bernoulli", "gaussian"]
+Likelihood = Literal["mse", "l1", "log_mse", "bernoulli", "gaussian"]
+
+# Of the squared error in a logarithm: 80 dB below values of size 1.
+_LEAST_ERROR = 1e-8
 Reduce = Literal["mean", "sum"]
 
 
@@ -61,6 +64,25 @@ def l1(
     """Absolute error of each example; arguments, result and errors as of `mse`."""
     prediction, x = _float32(prediction, x)
     return _values(jnp.abs(prediction - x), reduce)
+
+
+def log_mse(
+    prediction: Float[Array, "b *a"], x: Float[Array, "b *c"]
+) -> Float[Array, " b"]:
+    """Logarithm of the mean squared error of each example, float32 `[b]`.
+
+    The negative signal-to-noise ratio, but for a factor and the signal's own power,
+    which no reconstruction changes. So examples with little noise count as much as
+    those with much, whose squared errors are a hundred times theirs from 0 to 20 dB.
+
+    Args:
+      prediction: `[b, ...]`.
+      x: `[b, ...]`, of the same shape.
+
+    Raises:
+      ValueError: The shapes differ.
+    """
+    return jnp.log(mse(prediction, x) + _LEAST_ERROR)
 
 
 def bernoulli(
@@ -124,13 +146,13 @@ def reconstruction(
     reduce: Reduce = "mean",
     log_scale: Float[Array, ""] | float | int = 0.0,
 ) -> Float[Array, " b"]:
-    """The loss named `kind`: `mse`, `l1`, `bernoulli` or `gaussian`.
+    """The loss named `kind`: `mse`, `l1`, `log_mse`, `bernoulli` or `gaussian`.
 
     Args:
       kind: Which.
       prediction: `[b, ...]`; logits for `"bernoulli"`.
       x: `[b, ...]`, of the same shape.
-      reduce: Mean or sum over an example's values.
+      reduce: Mean or sum over an example's values; `"log_mse"` is of their mean.
       log_scale: Of `"gaussian"`.
 
     Returns:
@@ -141,9 +163,12 @@ def reconstruction(
     """
     if kind == "gaussian":
         return gaussian(prediction, x, log_scale, reduce)
+    if kind == "log_mse":
+        return log_mse(prediction, x)
     known = {"mse": mse, "l1": l1, "bernoulli": bernoulli}
     if kind not in known:
-        raise ValueError(f"a likelihood is one of {(*known, 'gaussian')}, not {kind!r}")
+        names = get_args(Likelihood)
+        raise ValueError(f"a likelihood is one of {names}, not {kind!r}")
     return known[kind](prediction, x, reduce)
 
 

@@ -49,6 +49,9 @@ class AutoencoderConfig:
       code: `"plain"`, or `"gaussian"`: the encoder ends in 2 k values, the mean and the
         log-variance of a normal distribution of k (Kingma & Welling 2014, arXiv
         1312.6114, Appendix C).
+      residual: The decoder makes what is to be added to the input, for denoising: what
+        has little noise is then left as it is (Zhang et al. 2017, arXiv 1608.03981,
+        Sect. III-B). A code alone decodes to that correction.
     """
 
     input_shape: tuple[int, ...]
@@ -57,6 +60,7 @@ class AutoencoderConfig:
     tied: bool = False
     decoder_activation: Activation = "identity"
     code: Literal["plain", "gaussian"] = "plain"
+    residual: bool = False
 
     def __post_init__(self):
         """Refuses networks whose sizes do not meet; the message names the layer."""
@@ -66,6 +70,8 @@ class AutoencoderConfig:
             raise ValueError(f"a code is plain or gaussian, got {self.code!r}")
         if self.decoder_activation not in ACTIVATIONS:
             raise ValueError(f"no activation is called {self.decoder_activation!r}")
+        if self.residual and self.code == "gaussian":
+            raise ValueError("a gaussian code has to hold the example: no residual")
         self._check_decoder_kind()
         with _where("encoder"):
             last = self.encoder_shapes[-1]
@@ -272,6 +278,8 @@ class Autoencoder(nn.Module):
             mean, log_variance = jnp.split(encoded, 2, axis=-1)
             code = mean if key is None else _sample(key, mean, log_variance)
         reconstruction = self.decode(code, train, pooled)
+        if self.config.residual:
+            reconstruction = reconstruction + x.astype(jnp.float32)
         return AutoencoderOutput(reconstruction, code, mean, log_variance, hidden)
 
     def encode(self, x: Float[Array, "b *a"], train: bool = False) -> Array:

@@ -132,6 +132,8 @@ class LayerwiseReconstruction(Reconstruction):
             )
         if config.learn_scale:
             raise ValueError("depth: a learned scale (learn_scale) is of the whole")
+        if model.residual:
+            raise ValueError("depth: model.residual adds the input to the whole")
         self.whole, self.block = model, found[config.depth - 1]
         first = config.depth == 1
         whole = dataclasses.replace(config, depth=0)

@@ -1,6 +1,7 @@
 """The objective of an autoencoder, and what a model must be for it."""
 
 import dataclasses
+from typing import get_args
 
 from sigjax.losses.contractive import CLOSED_ACTIVATIONS, ContractiveConfig
 from sigjax.losses.reconstruction import Likelihood
@@ -21,7 +22,8 @@ class ReconstructionConfig:
       input: What the model is given.
       likelihood: Loss of a reconstruction; `"bernoulli"` of values in [0, 1], of which
         the decoder gives logits. A gaussian code needs `"bernoulli"` or `"gaussian"`:
-        with another there is no bound. The mean over an example's values, with a
+        with another there is no bound. `"log_mse"` is for denoising at several
+        signal-to-noise ratios. The mean over an example's values, with a
         gaussian code their sum.
       log_scale: Of `"gaussian"`: log of the standard deviation of the values about
         their reconstruction, or where it starts.
@@ -49,7 +51,7 @@ class ReconstructionConfig:
 
     def __post_init__(self):
         """Refuses factors without meaning."""
-        if self.likelihood not in ("mse", "l1", "bernoulli", "gaussian"):
+        if self.likelihood not in get_args(Likelihood):
             raise ValueError(f"likelihood is none: {self.likelihood!r}")
         if self.beta < 0 or self.l2 < 0:
             raise ValueError(f"beta and l2 must be >= 0, got {self.beta} and {self.l2}")
@@ -69,6 +71,13 @@ def check_likelihood(model: AutoencoderConfig, config: ReconstructionConfig) -> 
       ValueError: Says what to change.
     """
     likelihood = config.likelihood
+    if model.residual and config.noise.kind == "none":
+        raise ValueError(
+            "model.residual adds the input to what is decoded: without task.noise"
+            " nothing is left to learn"
+        )
+    if model.residual and likelihood == "bernoulli":
+        raise ValueError("model.residual adds values, likelihood='bernoulli' logits")
     if model.code == "gaussian" and likelihood not in ("bernoulli", "gaussian"):
         raise ValueError(
             f"likelihood={likelihood!r} with model.code='gaussian' is no bound of a"

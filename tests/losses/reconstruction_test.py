@@ -79,3 +79,20 @@ def test_l2_is_of_kernels_alone():
     gradient = jax.grad(losses.kernel_l2)(params)
     np.testing.assert_array_equal(gradient["encoder"]["layer0"].pop("kernel"), 4.0)
     assert all(not np.any(leaf) for leaf in jax.tree.leaves(gradient))
+
+
+def test_a_logarithm_counts_small_errors_as_much_as_large_ones():
+    x = np.random.default_rng(3).normal(size=(2, 50)).astype(np.float32)
+    error = np.random.default_rng(4).normal(size=50).astype(np.float32)
+    # 20 dB apart.
+    found = x + np.stack([error, 0.1 * error])
+
+    def loss(prediction):
+        return losses.reconstruction("log_mse", prediction, jnp.asarray(x)).sum()
+
+    value = losses.log_mse(jnp.asarray(found), jnp.asarray(x))
+    np.testing.assert_allclose(value, np.log(np.square(found - x).mean(axis=1)), 1e-5)
+    # What the same relative step gains is the same.
+    slope = (jax.grad(loss)(jnp.asarray(found)) * (found - x)).sum(axis=1)
+    np.testing.assert_allclose(slope, 2.0, rtol=1e-3)
+    assert np.isfinite(loss(jnp.asarray(x)))

@@ -232,3 +232,17 @@ def test_wrong_inputs_are_refused():
         model.apply(variables, jnp.zeros((1, 3)), method="decode")
     with pytest.raises(ValueError, match="no posterior"):
         model.apply(variables, jnp.zeros((1, 7, 6, 1)), method="posterior")
+
+
+def test_a_residual_decoder_corrects_the_input():
+    config = AutoencoderConfig(
+        input_shape=(5,), encoder=dense(3), decoder=dense(5), residual=True
+    )
+    model, x = Autoencoder(config), jnp.asarray([[1.0, -2, 3, 0, 5]])
+    params = model.init(jax.random.key(0), x)
+    out = model.apply(params, x)
+    correction = model.apply(params, out.code, method="decode")
+    assert np.abs(correction).max() > 0.01
+    np.testing.assert_allclose(out.reconstruction, x + correction, rtol=1e-6)
+    with pytest.raises(ValueError, match="no residual"):
+        dataclasses.replace(config, encoder=dense(6), code="gaussian")

@@ -1,3 +1,4 @@
+import dataclasses
 import functools
 
 import jax
@@ -14,6 +15,7 @@ from sigjax.models.autoencoder import Autoencoder, AutoencoderConfig
 from sigjax.nn.stack import Layer
 from sigjax.signal.corruption import CorruptionConfig
 from sigjax.tasks.example_input import ExampleInputConfig
+from sigjax.tasks.layerwise import reconstruction_task
 from sigjax.tasks.reconstruction import Reconstruction, ReconstructionConfig
 
 KEY = jax.random.key(0)
@@ -334,3 +336,14 @@ def test_models_that_do_not_fit_the_objective_are_refused(model, config, message
 def test_objectives_without_meaning_are_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         ReconstructionConfig(**wrong)
+
+
+def test_a_residual_model_needs_noise_to_take_away():
+    model = dataclasses.replace(_model(), residual=True)
+    Reconstruction(model, ReconstructionConfig(noise=NOISE, likelihood="log_mse"))
+    with pytest.raises(ValueError, match="nothing is left to learn"):
+        Reconstruction(model, ReconstructionConfig())
+    for more in ({"likelihood": "bernoulli"}, {"depth": 1}):
+        config = ReconstructionConfig(noise=NOISE, **more)
+        with pytest.raises(ValueError, match="residual adds"):
+            reconstruction_task(model, config)
