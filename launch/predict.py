@@ -158,6 +158,11 @@ def _run(inputs: Sequence[str]) -> dict[str, Any]:
     given = flags.FLAGS
     where = {"batch_size": given.batch_size or None, "overwrite": given.overwrite}
     kind = export.MODELS[export.read_info(given.bundle)["model"]]
+    if kind is None:
+        raise ValueError(
+            f"{given.bundle} is a detector of rows and windows, not of files:"
+            " sigjax.load(BUNDLE).predict(array)"
+        )
     if kind is AudioEventsModel:
         return _run_events(inputs, where, event_prediction)
     if kind is SegmenterModel:

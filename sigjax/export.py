@@ -10,16 +10,17 @@ A detector of machine sounds has more parts: see `sigjax.inference.sounds.bundle
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, Union
 
 from etils import epath
 
 import sigjax
-from sigjax.inference.anomaly_detector import AutoencoderDetector
 from sigjax.inference.audio_events import AudioEventsModel
 from sigjax.inference.autoencoder import AutoencoderModel
 from sigjax.inference.base import FORMAT, BundleError, SignalConfig
 from sigjax.inference.classifier import ClassifierModel
+from sigjax.inference.code_classifier import CodeClassifierModel
+from sigjax.inference.generator import GeneratorModel
 from sigjax.inference.harnet import HarNetModel
 from sigjax.inference.mae import Embedding, MaeModel
 from sigjax.inference.segmentation import SegmenterModel
@@ -27,14 +28,18 @@ from sigjax.inference.sounds.detector import SoundDetector
 from sigjax.inference.speech_encoder import SpeechEncoderModel
 from sigjax.train.checkpoint import load_params, save_params
 
+if TYPE_CHECKING:  # It needs scikit-learn, which is slow to import.
+    from sigjax.inference.anomaly_detector import AutoencoderDetector
+
 __all__ = [
     "MODELS",
     "AudioEventsModel",
-    "AutoencoderDetector",
     "AutoencoderModel",
     "BundleError",
     "ClassifierModel",
+    "CodeClassifierModel",
     "Embedding",
+    "GeneratorModel",
     "HarNetModel",
     "MaeModel",
     "Model",
@@ -49,26 +54,31 @@ __all__ = [
 
 _READABLE = (1, FORMAT)
 
-Model = (
-    MaeModel
-    | HarNetModel
-    | ClassifierModel
-    | SoundDetector
-    | AutoencoderDetector
-    | AudioEventsModel
-    | AutoencoderModel
-    | SegmenterModel
-    | SpeechEncoderModel
-)
+Model = Union[  # noqa: UP007
+    MaeModel,
+    HarNetModel,
+    ClassifierModel,
+    SoundDetector,
+    "AutoencoderDetector",
+    AudioEventsModel,
+    AutoencoderModel,
+    GeneratorModel,
+    CodeClassifierModel,
+    SegmenterModel,
+    SpeechEncoderModel,
+]
 
-MODELS = {
+# None for the class that `load` imports when it is asked for.
+MODELS: Mapping[str, Any] = {
     "mae": MaeModel,
     "harnet10": HarNetModel,
     "window_classifier": ClassifierModel,
     "sound_detector": SoundDetector,
-    "autoencoder_detector": AutoencoderDetector,
+    "autoencoder_detector": None,
     "audio_events": AudioEventsModel,
     "autoencoder": AutoencoderModel,
+    "generator": GeneratorModel,
+    "code_classifier": CodeClassifierModel,
     "segmenter": SegmenterModel,
     # Other people's, as launch.convert writes them.
     "ast": AudioEventsModel,
@@ -76,10 +86,7 @@ MODELS = {
     "speech": SpeechEncoderModel,
 }
 # Those that write their bundles, and read them, themselves.
-_OWN = {
-    "sound_detector": SoundDetector,
-    "autoencoder_detector": AutoencoderDetector,
-}
+_OWN = ("sound_detector", "autoencoder_detector")
 
 
 def save(
@@ -116,9 +123,8 @@ def save(
     if model not in MODELS:
         raise BundleError(f"unknown model {model!r}; known: {', '.join(MODELS)}")
     if model in _OWN:
-        name = MODELS[model].__name__
-        raise BundleError(f"{name} writes its bundle itself: detector.save")
-    if model == "window_classifier" and not labels:
+        raise BundleError(f"a {model} writes its bundle itself: detector.save")
+    if model in ("window_classifier", "code_classifier") and not labels:
         raise BundleError("a classifier's bundle needs its labels, in output order")
     path = epath.Path(path)
     path.mkdir(parents=True, exist_ok=True)
@@ -161,6 +167,8 @@ def load(path: epath.PathLike) -> Model:
         `AutoencoderDetector`: `predict`, `decision_function`.
         `AutoencoderModel`: `encode`, `decode`, `apply`, `denoise`, `score`, `sample`
           (batches).
+        `GeneratorModel`: `sample`, `generate` (latent vectors), `score` (batches).
+        `CodeClassifierModel`: `classify`, `logits`, `codes` (batches).
         `AudioEventsModel`: `predict` (waves of any length), `logits`, `features`
           (batches).
         `SegmenterModel`: `segment` (waves of any length), `probabilities` (batches).
@@ -174,8 +182,12 @@ def load(path: epath.PathLike) -> Model:
     """
     path = epath.Path(path)
     info = read_info(path)
-    if info["model"] in _OWN:
-        return _OWN[info["model"]].read(path, info)
+    if info["model"] == "autoencoder_detector":
+        from sigjax.inference.anomaly_detector import AutoencoderDetector
+
+        return AutoencoderDetector.read(path, info)
+    if info["model"] == "sound_detector":
+        return SoundDetector.read(path, info)
     params = load_params(path / "params")
     state = load_params(path / "state") if (path / "state").exists() else {}
     return MODELS[info["model"]](params, info, state)

@@ -1,4 +1,4 @@
-"""A trained autoencoder as a bundle."""
+"""A trained autoencoder, or a generator, as a bundle."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -35,51 +35,60 @@ def export_examples(
       The exported step.
 
     Raises:
-      ConfigError: It is a GAN or a classifier, or its data cannot be read.
+      ConfigError: It is a classifier, or its data cannot be read.
       sigjax.train.checkpoint.CheckpointError: The checkpoint cannot be read.
     """
-    if isinstance(system, ExampleGan):
-        raise ConfigError(
-            f"{workdir} is a GAN, which encodes nothing: a bundle is of an autoencoder"
-            " (the variant 'adversarial' of configs/gan.py is one); launch.evaluate"
-            " draws a GAN's samples"
-        )
     if isinstance(system, ExampleClassifier):
         raise ConfigError(
-            f"{workdir} is a classifier of examples, for which there are no bundles:"
-            f" predictions are in {workdir / 'eval' / 'test'}, and the autoencoder that"
-            " it started from can be exported"
+            f"{workdir} is a run that leaves its bundle by itself, in"
+            f" {workdir / 'bundle'}; if it is not there, python -m launch.evaluate"
+            f" --workdir={workdir} writes it"
         )
     data = system.open_data(workdir)
     selected = system.train.select and step is None
     step, variables = latest_variables(workdir / "best" if selected else workdir, step)
-    found, own = data.train_set, cast(Any, system)
-    adversarial = isinstance(system, ExampleAdversarialAutoencoder)
+    own = cast(Any, system)
+    model, kind = _kind(system)
     export.save(
         output,
-        model="autoencoder",
+        model=model,
         params=variables["params"],
         state={k: v for k, v in variables.items() if k != "params"},
         model_config=own.model,
-        signal=_signal(data),
-        preprocessing=_preprocessing(data),
+        signal=signal_of(data),
+        preprocessing=preprocessing_of(data),
         labels=data.classes or None,
         source_run={"workdir": str(workdir), "step": step, **saved},
-        extra={
-            "task_kind": "adversarial" if adversarial else "reconstruction",
-            "task": dataclasses.asdict(own.task),
-            "examples": {
-                "source": system.data.source,
-                "shape": list(found.shape),
-                "dtype": found.x.dtype.name,
-                "origin": found.origin,
-            },
-        },
+        extra={"task_kind": kind, **learnt(system, data)},
     )
     return step
 
 
-def _signal(data: ExampleData) -> export.SignalConfig:
+def _kind(system: ExampleSections) -> tuple[str, str]:
+    """A bundle's model and its task, as they are called there."""
+    if isinstance(system, ExampleGan):
+        return "generator", "generation"
+    if isinstance(system, ExampleAdversarialAutoencoder):
+        return "autoencoder", "adversarial"
+    return "autoencoder", "reconstruction"
+
+
+def learnt(system: ExampleSections, data: ExampleData) -> dict[str, Any]:
+    """What `extra` of a bundle says of task and examples."""
+    found = data.train_set
+    return {
+        "task": dataclasses.asdict(cast(Any, system).task),
+        "examples": {
+            "source": system.data.source,
+            "shape": list(found.shape),
+            "dtype": found.x.dtype.name,
+            "origin": found.origin,
+        },
+    }
+
+
+def signal_of(data: ExampleData) -> export.SignalConfig:
+    """What the model takes in."""
     found = data.train_set
     window_s = found.shape[0] / found.rate_hz if found.rate_hz else 0.0
     return export.SignalConfig(
@@ -91,7 +100,7 @@ def _signal(data: ExampleData) -> export.SignalConfig:
     )
 
 
-def _preprocessing(data: ExampleData) -> dict[str, Any]:
+def preprocessing_of(data: ExampleData) -> dict[str, Any]:
     """How raw files become examples."""
     c = data.config
     if c.source == "clips":

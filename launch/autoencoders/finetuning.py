@@ -1,5 +1,6 @@
 """What launch.finetune does with examples: encoder and linear head, or head alone."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +11,9 @@ from etils import epath
 
 from launch.autoencoders.batches import over
 from launch.autoencoders.classifier import ExampleClassifier
+from launch.autoencoders.export import learnt, preprocessing_of, signal_of
 from launch.finetuning import Result, Start
+from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.examples.example_set import ExampleSet, digest
 from sigjax.data.examples.supervised import SupervisedData
@@ -68,7 +71,7 @@ def start(
 def conclude(
     system: ExampleClassifier, data: SupervisedData, workdir: epath.Path
 ) -> Result:
-    """Evaluates the chosen step on the test examples and writes the result.
+    """Exports the chosen step, evaluates it on test examples, writes the result.
 
     Returns:
       What `WORKDIR/result.json` holds; as it is there, if it was done for that step.
@@ -77,7 +80,7 @@ def conclude(
     select = system.train.select
     step, variables = latest_variables(workdir / "best" if select else workdir)
     file = workdir / "result.json"
-    if file.exists():
+    if file.exists() and (workdir / "bundle" / "bundle.json").exists():
         result = json.loads(file.read_text())
         if (result["chosen_step"], result["last_step"]) == (step, last):
             return result
@@ -112,10 +115,37 @@ def conclude(
         "validation": _logged(workdir, step) if data.validation_source else None,
         "test": None,
     }
+    _export(system, data, workdir, variables, result)
     if (data.held_out_set.label >= 0).any():
         result["test"] = _test(system, data, variables, workdir, result)
     replace_file(file, f"{json.dumps(result, indent=1)}\n".encode())
     return result
+
+
+def _export(
+    system: ExampleClassifier,
+    data: SupervisedData,
+    workdir: epath.Path,
+    variables: Mapping[str, Any],
+    result: Result,
+) -> None:
+    signal = signal_of(data)
+    export.save(
+        workdir / "bundle",
+        model="code_classifier",
+        params=variables["params"],
+        state={k: v for k, v in variables.items() if k != "params"},
+        model_config=system.make_task(data).model_config,
+        signal=dataclasses.replace(signal, label_s=signal.window_s or None),
+        preprocessing=preprocessing_of(data),
+        labels=data.classes,
+        source_run={"workdir": str(workdir), "step": result["chosen_step"]},
+        extra={
+            "task_kind": "code_classification",
+            **learnt(system, data),
+            **{k: v for k, v in result.items() if k != "test"},
+        },
+    )
 
 
 def _source(system: ExampleClassifier, workdir: epath.Path) -> dict[str, Any]:
@@ -245,5 +275,6 @@ def summary(result: Result, workdir: epath.Path) -> str:
                 value += f" [{found['low']:.3f}, {found['high']:.3f}]"
             told.append(f"  {name:<18}{value}")
         told.append(f"  intervals: resampled {test['intervals_over']}")
-    told.append(f"in {workdir}: result.json, eval/{_SIDE}")
+    told.append(f"in {workdir}: result.json, eval/{_SIDE}, bundle")
+    told.append(f"next: python -m launch.predict FILE --bundle={workdir / 'bundle'}")
     return "\n".join(told)

@@ -38,24 +38,6 @@ _DRAWN = 12
 _SUFFIXES = {"clips": "sounds", "windows": "device files"}
 
 
-class Stretch(NamedTuple):
-    """A part of a file that is one signal, or examples that are none.
-
-    Attributes:
-      start_s: Of its first sample: in the file, or seconds since 1970-01-01.
-      signal: `[s, ...]`; None of examples.
-      examples: `[n, *raw_shape]`: windows of the signal.
-      starts: Int `[n]`, first sample of each; of examples 0 ... n - 1.
-      ids: Of examples.
-    """
-
-    start_s: float
-    signal: np.ndarray | None
-    examples: np.ndarray
-    starts: np.ndarray
-    ids: tuple[str, ...] = ()
-
-
 def open_bundle(path: epath.PathLike) -> AutoencoderModel:
     """Loads an autoencoder.
 
@@ -94,7 +76,7 @@ def extract_codes(
       FileNotFoundError: There is no such file.
     """
     model = open_bundle(bundle)
-    loaded = load_examples(_data_of(model, manifest, batch_size))
+    loaded = load_examples(data_of(model, manifest, batch_size))
     found = loaded.examples
     if found.shape != model.raw_shape:
         raise ExampleError(
@@ -104,7 +86,7 @@ def extract_codes(
     folder = prepare_workdir(output)
     codes = model.in_batches(model.encode, found.x, batch_size=batch_size)
     score = model.in_batches(model.score, found.x, batch_size=batch_size)
-    _write_npz(
+    write_npz(
         folder / "codes.npz",
         codes=codes,
         score=score,
@@ -115,26 +97,6 @@ def extract_codes(
     )
     told = [f"{len(codes)} codes of {codes[0].size} numbers: {folder / 'codes.npz'}"]
     return "\n".join([*told, *loaded.remarks])
-
-
-def _data_of(model: AutoencoderModel, path: str, batch_size: int) -> ExampleDataConfig:
-    """How a set is read as the bundle's training data were."""
-    source = model.info["extra"]["examples"]["source"]
-    given: dict[str, Any] = {"source": source, "path": path, "batch_size": batch_size}
-    if path in ("digits", "mnist"):
-        return ExampleDataConfig(**{**given, "source": path, "path": ""})
-    if path.endswith(".npz"):
-        return ExampleDataConfig(**{**given, "source": "arrays"})
-    if source == "clips":
-        read = model.info["preprocessing"]
-        keys = ("samples", "rate_hz", "channel")
-        return ExampleDataConfig(**given, **{key: read[key] for key in keys})
-    if source == "windows":
-        return ExampleDataConfig(**given, window_s=model.signal.window_s)
-    raise ExampleError(
-        f"{path}: the bundle takes examples like {source}; give an .npz with x"
-        f" [n, {', '.join(map(str, model.raw_shape))}], or {source}"
-    )
 
 
 def predict_files(
@@ -162,102 +124,18 @@ def predict_files(
       FileNotFoundError: An input does not exist.
     """
     model = open_bundle(bundle)
-    folder = prepare_workdir(output)
-    used, refused = [], []
-    taken: set[str] = set()
-    for path in _files(inputs, model):
-        name = _name_of(path, taken)
-        try:
-            stretches = list(_stretches(path, model, overlap))
-            used.append(_one(model, path, name, stretches, folder, batch_size or 64))
-        except (audio.AudioError, FormatError, ExampleError, BundleError) as error:
-            refused.append({"path": str(path), "reason": res.reason(error, str(path))})
-    _write_csv(folder / "summary.csv", list(used[0]) if used else ["path"], used)
-    report = {"bundle": str(bundle), "used": used, "refused": refused}
-    replace_file(folder / "report.json", json.dumps(report, indent=1).encode())
-    lines = [
+
+    def one(path, name, stretches, folder) -> dict[str, Any]:
+        return _one(model, path, name, stretches, folder, batch_size or 64)
+
+    folder, used, refused = each_file(inputs, model, output, overlap, one)
+    told = [
         f"{row['path']}: {row['examples']} examples, score {row['score_median']:.4g}"
         f" (median), {row['score_max']:.4g} (highest)"
         + (f"; denoised: {row['denoised']}" if row["denoised"] else "")
         for row in used
     ]
-    lines += [f"not used: {row['path']}: {row['reason']}" for row in refused]
-    return {**report, "text": "\n".join(lines)}
-
-
-def _name_of(path: pathlib.Path, taken: set[str]) -> str:
-    """The file's name, with a number if another one is called so."""
-    name, number = path.stem, 2
-    while name in taken:
-        name, number = f"{path.stem}_{number}", number + 1
-    taken.add(name)
-    return name
-
-
-def _files(inputs: Sequence[str], model: AutoencoderModel) -> list[pathlib.Path]:
-    source = model.info["extra"]["examples"]["source"]
-    found: list[pathlib.Path] = []
-    for where in inputs:
-        path = pathlib.Path(where).expanduser()
-        if not path.exists():
-            raise FileNotFoundError(f"{where} does not exist")
-        if not path.is_dir():
-            found.append(path)
-        elif source == "clips":
-            found += [path / own for own in audio_files(path)[0]]
-        elif source == "windows":
-            found += [pathlib.Path(own) for own in formats.find_recordings(where)[0]]
-        else:
-            found += sorted(path.rglob("*.npz"))
-    if not found:
-        kind = _SUFFIXES.get(source, ".npz files")
-        raise FileNotFoundError(f"no {kind} in {', '.join(inputs)}")
-    return list(dict.fromkeys(found))
-
-
-def _stretches(
-    path: pathlib.Path, model: AutoencoderModel, overlap: float
-) -> Iterator[Stretch]:
-    """What a file holds, as the model takes it.
-
-    Raises:
-      AudioError, FormatError, ExampleError, BundleError: It cannot be read.
-    """
-    source = model.info["extra"]["examples"]["source"]
-    if path.suffix == ".npz":
-        found = arrays(path).examples
-        places = np.arange(len(found.x))
-        yield Stretch(0.0, None, found.x, places, tuple(found.ids.tolist()))
-    elif source == "clips":
-        read = model.info["preprocessing"]
-        wave, _ = audio.read(path, rate_hz=read["rate_hz"], channel=read["channel"])
-        counts, _ = audio.to_int16(wave)
-        yield _windowed(model, 0.0, counts, overlap)
-    elif source == "windows":
-        prepared = prepare(path, model.info)
-        long = [
-            s for s in prepared.segments if len(s.acceleration) >= model.raw_shape[0]
-        ]
-        if not long:
-            raise BundleError(
-                f"no stretch of wear is as long as a window of"
-                f" {model.signal.window_s:g} s"
-            )
-        for segment in long:
-            yield _windowed(model, segment.start, segment.acceleration, overlap)
-    else:
-        raise ExampleError(f"{path}: give an .npz with x; the bundle takes {source}")
-
-
-def _windowed(
-    model: AutoencoderModel, start_s: float, signal: np.ndarray, overlap: float
-) -> Stretch:
-    short = model.raw_shape[0] - len(signal)
-    filled = signal
-    if short > 0:  # Only sounds: zeros follow, as in training.
-        filled = np.pad(signal, (0, short))
-    windows, starts = model.windows_of(filled, overlap)
-    return Stretch(start_s, signal, windows, starts)
+    return reported(folder, bundle, used, refused, told)
 
 
 def _one(
@@ -273,20 +151,14 @@ def _one(
     size = {"batch_size": batch_size}
     score = model.in_batches(model.score, x, **size)
     codes = model.in_batches(model.encode, x, **size)
-    rate = model.signal.rate_hz
-    signal = stretches[0].signal is not None
-    if signal:
-        start = [s.start_s + s.starts / rate for s in stretches]
-        known = {"start_s": np.concatenate(start)}
-    else:
-        known = {"ids": np.array([own for s in stretches for own in s.ids])}
-    column, values = next(iter(known.items()))
+    column, values = known_of(stretches, model.signal.rate_hz)
+    signal = column == "start_s"
     rows = [
         {column: f"{value:.3f}" if signal else value, "score": f"{own:.6g}"}
         for value, own in zip(values.tolist(), score.tolist(), strict=True)
     ]
-    _write_csv(folder / f"{name}.csv", [column, "score"], rows)
-    _write_npz(folder / f"{name}_codes.npz", codes=codes, score=score, **known)
+    write_csv(folder / f"{name}.csv", [column, "score"], rows)
+    write_npz(folder / f"{name}_codes.npz", codes=codes, score=score, **{column: values})
     denoised = ""
     if model.denoises and model.task.config.input.kind == "values":
         denoised = _denoise(model, name, stretches, folder, size)
@@ -325,12 +197,12 @@ def _denoise(model, name: str, stretches: list[Stretch], folder, size) -> str:
     path = folder / f"{name}_denoised.npz"
     if stretches[0].signal is None:
         ids = [own for stretch in stretches for own in stretch.ids]
-        _write_npz(path, x=np.concatenate(parts), ids=np.array(ids))
+        write_npz(path, x=np.concatenate(parts), ids=np.array(ids))
         return path.name
     starts = np.array([stretch.start_s for stretch in stretches])
     named = {f"stretch{n}": part for n, part in enumerate(parts)}
     rate_hz = np.array(model.signal.rate_hz)
-    _write_npz(path, start_s=starts, rate_hz=rate_hz, **named)
+    write_npz(path, start_s=starts, rate_hz=rate_hz, **named)
     return path.name
 
 
@@ -359,17 +231,3 @@ def _draw(model, path, target, x: np.ndarray, score: np.ndarray, size) -> None:
         " usual first",
         names=[f"score {value:.3g}" for value in score[chosen]],
     )
-
-
-def _write_npz(path: epath.Path, **values: np.ndarray) -> None:
-    data = io.BytesIO()
-    np.savez(data, **values)  # pyright: ignore[reportArgumentType]
-    replace_file(path, data.getvalue())
-
-
-def _write_csv(path: epath.Path, columns: list[str], rows: list[dict]) -> None:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    replace_file(path, text.getvalue().encode())

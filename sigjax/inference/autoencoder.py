@@ -1,15 +1,14 @@
 """An autoencoder out of its bundle: codes, reconstructions, scores, samples."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sigjax.config import build
-from sigjax.inference.base import BundleError, SignalConfig
-from sigjax.inference.overlap import window_starts
+from sigjax.inference.base import BundleError
+from sigjax.inference.example_model import ExampleModel, key_of, sizes
 from sigjax.models.autoencoder import AutoencoderConfig
 from sigjax.models.gan import AdversarialAutoencoderConfig
 from sigjax.tasks.adversarial import (
@@ -20,6 +19,7 @@ from sigjax.tasks.example_input import example_input
 from sigjax.tasks.layerwise import reconstruction_task
 from sigjax.tasks.reconstruction import Reconstruction
 from sigjax.tasks.reconstruction_config import ReconstructionConfig
+from sigjax.typing import PRNGKey
 
 # What a bundle says of its task: `extra["task_kind"]`.
 KINDS: Mapping[str, tuple[Any, Any, Any]] = {
@@ -32,7 +32,7 @@ KINDS: Mapping[str, tuple[Any, Any, Any]] = {
 }
 
 
-class AutoencoderModel:
+class AutoencoderModel(ExampleModel):
     """A trained autoencoder, ready for use.
 
     Examples go in raw, as the run read them: `[b, *raw_shape]` in `signal.units`.
@@ -51,6 +51,8 @@ class AutoencoderModel:
       info: The whole of `bundle.json`.
     """
 
+    kinds = KINDS
+
     def __init__(
         self,
         params: Any,
@@ -62,22 +64,7 @@ class AutoencoderModel:
         Raises:
           BundleError: It describes no autoencoder.
         """
-        extra = info["extra"]
-        if extra.get("task_kind") not in KINDS:
-            raise BundleError(
-                f"task_kind {extra.get('task_kind')!r} is none of {', '.join(KINDS)}"
-            )
-        task, model_config, task_config = KINDS[extra["task_kind"]]
-        self.params = jax.tree.map(jnp.asarray, params)
-        self.config = build(model_config, info["model_config"], path="model_config")
-        config = build(task_config, extra["task"], path="extra.task")
-        self.task: Any = task(self.config, config)
-        self.signal = build(SignalConfig, info["signal"], path="signal")
-        self.raw_shape = tuple(extra["examples"]["shape"])
-        self.labels = tuple(info["labels"] or ())
-        self.info = info
-        given = jax.tree.map(jnp.asarray, dict(state or {}))
-        self._variables = {"params": self.params, **given}
+        super().__init__(params, info, state)
         self._reconstruct = jax.jit(self.task.reconstruct)
         self._encode = jax.jit(self.task.codes)
         self._generate = jax.jit(self.task.generate)
@@ -85,19 +72,8 @@ class AutoencoderModel:
 
     def __repr__(self) -> str:
         """One line: what goes in and what comes out."""
-        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
-        units = f" in {self.signal.units}" if self.signal.units else ""
-        rate = f" at {self.signal.rate_hz:g} Hz" if self.signal.rate_hz else ""
-        return (
-            f"AutoencoderModel({count:,} parameters; encode: [batch,"
-            f" {_sizes(self.raw_shape)}]{units}{rate} -> [batch,"
-            f" {_sizes(self.config.code_shape)}])"
-        )
-
-    @property
-    def variables(self) -> dict[str, Any]:
-        """Flax variables: `params` and any other collection."""
-        return dict(self._variables)
+        into = f"[batch, {sizes(self.config.code_shape)}]"
+        return self._described("encode", into)
 
     @property
     def denoises(self) -> bool:
@@ -149,7 +125,7 @@ class AutoencoderModel:
         z = jnp.asarray(z, jnp.float32)
         if z.shape[1:] != self.config.code_shape:
             raise BundleError(
-                f"expected codes [batch, {_sizes(self.config.code_shape)}], got"
+                f"expected codes [batch, {sizes(self.config.code_shape)}], got"
                 f" {tuple(z.shape)}"
             )
         if any(layer.kind == "max_unpool" for layer in self.config.decoder_layers):
@@ -177,14 +153,18 @@ class AutoencoderModel:
         off = own - self.task.reconstruct(variables, x)
         return jnp.square(off).reshape(len(x), -1).mean(axis=1)
 
-    def sample(self, count: int, *, seed: int = 0) -> jax.Array:
+    def sample(self, count: int, *, seed: int | PRNGKey = 0) -> jax.Array:
         """Draws of the prior, decoded: float32 `[count, *config.input_shape]`.
+
+        Args:
+          count: How many.
+          seed: Or a key.
 
         Raises:
           BundleError: It has no prior: only a gaussian code has, and an adversarial
             autoencoder.
         """
-        key = jax.random.key(seed)
+        key = key_of(seed)
         if isinstance(self.task, AdversarialAutoencoding):
             return self.task.sample(self._variables, key, count)
         if self.config.code != "gaussian":
@@ -203,14 +183,12 @@ class AutoencoderModel:
           BundleError: The shape does not fit, or the model takes a log-mel, which
             cannot be made sound again.
         """
-        own = self.task.config.input
-        if own.kind != "values":
+        if self.task.config.input.kind != "values":
             raise BundleError(
                 "this model takes log-mels, of which phases are gone: apply gives the"
                 " denoised log-mel, but no sound can be made of it"
             )
-        made = self.apply(x).reshape(-1, *self.raw_shape)
-        return (made - own.offset) / own.scale
+        return self.as_raw(self.apply(x))
 
     def denoise_signal(
         self, x: np.ndarray, *, overlap: float = 0.5, batch_size: int = 64
@@ -234,63 +212,6 @@ class AutoencoderModel:
         parts = self.in_batches(self.denoise, windows, batch_size=batch_size)
         return overlap_add(parts, starts, len(x))
 
-    def windows_of(
-        self, x: np.ndarray, overlap: float = 0.0
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Windows `[w, *raw_shape]` that cover a signal, and where each starts.
-
-        The last reaches back, so that it ends with the signal.
-
-        Args:
-          x: `[s]` or `[s, c]`.
-          overlap: See `denoise_signal`.
-
-        Raises:
-          BundleError: Likewise.
-        """
-        x, shape = np.asarray(x), self.raw_shape
-        if not self.signal.rate_hz:
-            raise BundleError("this model takes whole examples, no windows of signals")
-        if x.shape[1:] != shape[1:] or len(x) < shape[0]:
-            raise BundleError(
-                f"expected a signal [samples, ...] like windows of {_sizes(shape)},"
-                f" at least {shape[0]} samples, got {x.shape}"
-            )
-        starts = window_starts(len(x), shape[0], overlap)
-        return np.stack([x[at : at + shape[0]] for at in starts]), starts
-
-    def in_batches(
-        self,
-        function: Callable[[np.ndarray], Any],
-        x: np.ndarray,
-        *,
-        batch_size: int = 64,
-    ) -> np.ndarray:
-        """A method of this model over many examples, compiled for one size of batch.
-
-        Args:
-          function: Such as `model.encode`.
-          x: `[n, *raw_shape]`, one at least.
-          batch_size: Examples at once.
-        """
-        size = min(batch_size, len(x))
-        parts = []
-        for at in range(0, len(x), size):
-            some = x[at : at + size]
-            rest = np.repeat(some[-1:], size - len(some), axis=0)
-            parts.append(
-                np.asarray(function(np.concatenate([some, rest])))[: len(some)]
-            )
-        return np.concatenate(parts)
-
-    def _checked(self, x: np.ndarray | jax.Array) -> jax.Array:
-        x = jnp.asarray(x)
-        if x.shape[1:] != self.raw_shape or not x.ndim:
-            raise BundleError(
-                f"expected [batch, {_sizes(self.raw_shape)}], got {tuple(x.shape)}"
-            )
-        return x
-
 
 def overlap_add(parts: np.ndarray, starts: np.ndarray, rows: int) -> np.ndarray:
     """Windows `[w, n, ...]` at `starts` as one signal, float32 `[rows, ...]`.
@@ -307,7 +228,3 @@ def overlap_add(parts: np.ndarray, starts: np.ndarray, rows: int) -> np.ndarray:
         total[start : start + length] += weight * part
         whole[start : start + length] += weight
     return (total / whole).astype(np.float32)
-
-
-def _sizes(shape: tuple[int, ...]) -> str:
-    return ", ".join(str(size) for size in shape)
