@@ -292,8 +292,8 @@ def _classifier(bundle: epath.Path) -> ClassifierModel:
     model = export.load(bundle)
     if not isinstance(model, ClassifierModel):
         raise EvaluationError(
-            f"{bundle} holds an encoder, which gives no classes: train a head on it"
-            " with launch.finetune"
+            f"{bundle} holds no classifier of wrist recordings or audio events: train"
+            " one with launch.finetune; of others give --workdir=RUN"
         )
     return model
 

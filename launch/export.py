@@ -5,7 +5,8 @@ python -m launch.export --workdir=runs/demo --output=bundles/demo
 The bundle's `params/` is a plain Orbax checkpoint; `sigjax.load(BUNDLE)` embeds arrays
 and raw device files with it.
 
-A run of an autoencoder of examples does the same: codes, reconstructions, scores.
+A run of an autoencoder of examples does the same: codes, reconstructions, scores; one
+of a GAN gives samples, examples of latent vectors, and what the critic says.
 
 A run on machine sounds becomes a detector: its back-ends are fitted on the training
 clips, and thresholds taken. The back-end is the one that launch.evaluate chose, or the

@@ -22,6 +22,9 @@ scores, ids, labels and groups. Of the flags that follow it takes none:
 
     python -m launch.extract --bundle=bundles/ae --manifest=calls.csv --output=codes
 
+One of a classifier on such codes (launch.finetune of configs/code_classifier.py) gives
+its codes, with probabilities for scores.
+
 All accelerators of a machine share its batches (`--devices`); on CPU as many as
 JAX_NUM_CPU_DEVICES says. Several processes (`--distributed`) share the calls and write
 to one folder, which all must see.
@@ -52,6 +55,9 @@ from sigjax.data.examples.example_set import ExampleError
 from sigjax.evals.layer_features import FeaturesError
 from sigjax.inference.base import BundleError
 from sigjax.train.checkpoint import CheckpointError
+
+# Bundles whose codes are extracted, or that say why they have none.
+_OF_EXAMPLES = ("autoencoder", "code_classifier", "generator")
 
 EXPECTED_ERRORS = (
     BundleError,
@@ -204,14 +210,14 @@ def lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _refuse(f: flags.FlagValues) -> None:
-    """Says which flags were given that mean nothing to an autoencoder."""
+    """Says which flags were given that mean nothing to a bundle of examples."""
     names = ("root", "normalise", "short", "channel", "ddof", "proj", "norm_stats")
     names += ("dtype", "batch_samples", "devices", "threads")
     given = [f"--{name}" for name in names if f[name].present]
     if given:
         raise BundleError(
-            f"{', '.join(given)}: of speech encoders; an autoencoder reads sounds as it"
-            " was trained on them"
+            f"{', '.join(given)}: of speech encoders; a bundle of examples reads them"
+            " as it was trained on them"
         )
 
 
@@ -222,7 +228,7 @@ def main(argv: list[str]) -> None:
     with command.told(EXPECTED_ERRORS, stopped):
         runtime.start()
         f = flags.FLAGS
-        if export.read_info(f.bundle)["model"] == "autoencoder":
+        if export.read_info(f.bundle)["model"] in _OF_EXAMPLES:
             _refuse(f)
             print(extract_codes(f.bundle, f.manifest, f.output))
             return

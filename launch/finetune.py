@@ -19,8 +19,8 @@ Classes of images, sounds or windows, from an autoencoder's encoder:
 
 The encoder comes from a run of launch.pretrain, from a bundle (launch.convert), or is
 trained from scratch; see the config's own text. The same command continues a run that
-was stopped. At its end WORKDIR holds `bundle/`, which `launch.predict` takes (not of
-configs/code_classifier.py), `eval/test/` with figures and predictions, `result.json`.
+was stopped. At its end WORKDIR holds `bundle/`, which `launch.predict` takes,
+`eval/test/` with figures and predictions, `result.json`.
 """
 
 import sys

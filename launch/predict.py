@@ -36,6 +36,11 @@ odder; NAME_codes.npz the codes; NAME_denoised.wav or .npz the signal that one w
 trained to denoise makes of it, windows overlapped and added; NAME.png usual and odd
 ones beside their reconstructions. See --overlap; it is a half unless given.
 
+A classifier of examples (launch.finetune of configs/code_classifier.py) takes the same.
+NAME.csv has a row per window (or example) with the likeliest class and the
+probabilities of all; summary.csv the class of each file, by the mean over its rows. See
+--overlap. A generator of launch.export takes no files: sigjax.load(BUNDLE).sample(16).
+
 All leave summary.csv, a row per recording (and day), and report.json, which says what
 became of every file. A file that cannot be read costs that file alone and is reported.
 Run again, the command leaves alone what it has done with the same bundle and settings.
@@ -59,6 +64,7 @@ from absl import app, flags
 from launch import command, runtime
 from launch.audio_events import prediction as event_prediction
 from launch.audio_events import settings as event_settings
+from launch.autoencoders import classification as example_classification
 from launch.autoencoders import use as example_use
 from launch.segmentation import prediction as segment_prediction
 from launch.sounds import prediction as sound_prediction
@@ -72,6 +78,7 @@ from sigjax.data.wearable import calibration, names
 from sigjax.inference.audio_events import AudioEventsModel
 from sigjax.inference.autoencoder import AutoencoderModel
 from sigjax.inference.base import BundleError
+from sigjax.inference.code_classifier import CodeClassifierModel
 from sigjax.inference.segmentation import SegmenterModel
 from sigjax.inference.speech_encoder import SpeechEncoderModel
 from sigjax.train.checkpoint import CheckpointError
@@ -168,7 +175,11 @@ def _run(inputs: Sequence[str]) -> dict[str, Any]:
     if kind is SegmenterModel:
         return _run_events(inputs, where, segment_prediction)
     if kind is AutoencoderModel:
-        return _run_examples(inputs)
+        return _run_examples(inputs, example_use, "an autoencoder", 0.5)
+    if kind is CodeClassifierModel:
+        own = example_classification
+        return _run_examples(inputs, own, "a classifier of examples", 0.0)
+    example_use.refuse_generator(kind, given.bundle)
     if kind is SpeechEncoderModel:
         raise ValueError(
             f"{given.bundle} is a speech encoder, which recognises nothing by itself:"
@@ -204,17 +215,20 @@ def _run_events(
     return {**report, "text": prediction.table(report)}
 
 
-def _run_examples(inputs: Sequence[str]) -> dict[str, Any]:
+def _run_examples(
+    inputs: Sequence[str], prediction: Any, what: str, overlap: float
+) -> dict[str, Any]:
+    """The report on examples; `overlap` is that of windows unless another is given."""
     given = flags.FLAGS
     others = (*event_settings.OWN_FLAGS, *sound_settings.FLAGS, *sound_stream.FLAGS)
     only = [name for name in (*_WEARABLE, "format") if name != "overlap"]
-    why = "the bundle is of an autoencoder, which reads files as it was trained on them"
+    why = f"the bundle is of {what}, which reads files as it was trained on them"
     _refuse((*dict.fromkeys(others), *only), why)
-    return example_use.predict_files(
+    return prediction.predict_files(
         inputs,
         given.bundle,
         given.output,
-        overlap=given.overlap if given["overlap"].present else 0.5,
+        overlap=given.overlap if given["overlap"].present else overlap,
         batch_size=given.batch_size or None,
     )
 

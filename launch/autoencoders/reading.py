@@ -100,9 +100,7 @@ def reported(
     return {**report, "text": "\n".join(lines)}
 
 
-def known_of(
-    stretches: Sequence[Stretch], rate_hz: float
-) -> tuple[str, np.ndarray]:
+def known_of(stretches: Sequence[Stretch], rate_hz: float) -> tuple[str, np.ndarray]:
     """What tells a file's examples apart: `start_s` of windows, else `ids`."""
     if stretches[0].signal is None:
         return "ids", np.array([own for stretch in stretches for own in stretch.ids])
@@ -206,12 +204,14 @@ def _windowed(
 
 
 def write_npz(path: epath.Path, **values: np.ndarray) -> None:
+    """Writes arrays, whole or not at all."""
     data = io.BytesIO()
     np.savez(data, **values)  # pyright: ignore[reportArgumentType]
     replace_file(path, data.getvalue())
 
 
 def write_csv(path: epath.Path, columns: list[str], rows: list[dict]) -> None:
+    """Writes rows, whole or not at all."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

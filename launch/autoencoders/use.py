@@ -8,34 +8,36 @@ Of each file OUTPUT gets
   NAME.png            usual and odd ones beside their reconstructions
 """
 
-import csv
 import io
-import json
 import pathlib
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import soundfile
 from etils import epath
 
-from launch import results as res
 from launch.autoencoders import drawing
 from launch.autoencoders.drawing import Row
+from launch.autoencoders.reading import (
+    Stretch,
+    data_of,
+    each_file,
+    known_of,
+    reported,
+    write_csv,
+    write_npz,
+)
 from sigjax import export
-from sigjax.data import audio, formats
-from sigjax.data.audio_files import audio_files
-from sigjax.data.examples.arrays import arrays
 from sigjax.data.examples.example_set import ExampleSet, example_set
-from sigjax.data.examples.stream import ExampleDataConfig, ExampleError, load_examples
-from sigjax.data.recording import FormatError
+from sigjax.data.examples.stream import ExampleError, load_examples
 from sigjax.inference.autoencoder import AutoencoderModel
-from sigjax.inference.base import BundleError, prepare
+from sigjax.inference.base import BundleError
+from sigjax.inference.code_classifier import CodeClassifierModel
+from sigjax.inference.generator import GeneratorModel
 from sigjax.train.writer import prepare_workdir, replace_file
 
 _DRAWN = 12
-# How the examples of a bundle's source are called in a folder.
-_SUFFIXES = {"clips": "sounds", "windows": "device files"}
 
 
 def open_bundle(path: epath.PathLike) -> AutoencoderModel:
@@ -45,9 +47,25 @@ def open_bundle(path: epath.PathLike) -> AutoencoderModel:
       BundleError: There is none.
     """
     model = export.load(path)
+    refuse_generator(model, path)
     if not isinstance(model, AutoencoderModel):
         raise BundleError(f"{path} is no autoencoder of launch.export")
     return model
+
+
+def refuse_generator(model: Any, path: epath.PathLike) -> None:
+    """Says what a GAN is for, where it is given files.
+
+    Raises:
+      BundleError: It is one.
+    """
+    if isinstance(model, GeneratorModel) or model is GeneratorModel:
+        raise BundleError(
+            f"{path} is a generator (a GAN), which takes no files: in Python"
+            f" sigjax.load({str(path)!r}).sample(16) draws examples, and score(x) is"
+            " what its critic says of some. Codes and scores of files are of"
+            " autoencoders, such as the variant 'adversarial' of configs/gan.py"
+        )
 
 
 def extract_codes(
@@ -60,11 +78,12 @@ def extract_codes(
     """Codes of a whole set, with what is known of its examples.
 
     Args:
-      bundle: Of an autoencoder.
+      bundle: Of an autoencoder, or of a classifier on the code of one.
       manifest: A table of sounds, the folder of a labelled wrist set, or an .npz, by
         what the bundle was trained on; or `digits` or `mnist`.
-      output: Folder; `codes.npz` has `codes`, `score`, `ids`, `label`, `group` and
-        `classes`.
+      output: Folder; `codes.npz` has `codes`, `ids`, `label`, `group` and `classes` of
+        the set, and `score`; of a classifier, instead, `probability` and `labels`, the
+        names of its columns.
       batch_size: Examples at once.
 
     Returns:
@@ -72,10 +91,12 @@ def extract_codes(
 
     Raises:
       ExampleError: The examples are others than the bundle takes.
-      BundleError: It is no autoencoder.
+      BundleError: It is neither.
       FileNotFoundError: There is no such file.
     """
-    model = open_bundle(bundle)
+    info = export.read_info(bundle)
+    classifies = export.MODELS[info["model"]] is CodeClassifierModel
+    model: Any = export.load(bundle) if classifies else open_bundle(bundle)
     loaded = load_examples(data_of(model, manifest, batch_size))
     found = loaded.examples
     if found.shape != model.raw_shape:
@@ -84,12 +105,18 @@ def extract_codes(
             f" {model.raw_shape}"
         )
     folder = prepare_workdir(output)
-    codes = model.in_batches(model.encode, found.x, batch_size=batch_size)
-    score = model.in_batches(model.score, found.x, batch_size=batch_size)
+    size = {"batch_size": batch_size}
+    if classifies:
+        codes = model.in_batches(model.codes, found.x, **size)
+        probability = model.in_batches(model.probabilities, found.x, **size)
+        more = {"probability": probability, "labels": np.array(model.labels)}
+    else:
+        codes = model.in_batches(model.encode, found.x, **size)
+        more = {"score": model.in_batches(model.score, found.x, **size)}
     write_npz(
         folder / "codes.npz",
         codes=codes,
-        score=score,
+        **more,
         ids=found.ids,
         label=found.label,
         group=found.group,
@@ -158,7 +185,9 @@ def _one(
         for value, own in zip(values.tolist(), score.tolist(), strict=True)
     ]
     write_csv(folder / f"{name}.csv", [column, "score"], rows)
-    write_npz(folder / f"{name}_codes.npz", codes=codes, score=score, **{column: values})
+    write_npz(
+        folder / f"{name}_codes.npz", codes=codes, score=score, **{column: values}
+    )
     denoised = ""
     if model.denoises and model.task.config.input.kind == "values":
         denoised = _denoise(model, name, stretches, folder, size)

@@ -48,7 +48,9 @@ class ExampleModel:
             )
         task, model_config, task_config = self.kinds[extra["task_kind"]]
         self.params = jax.tree.map(jnp.asarray, params)
-        self.config: Any = build(model_config, info["model_config"], path="model_config")
+        self.config: Any = build(
+            model_config, info["model_config"], path="model_config"
+        )
         config = build(task_config, extra["task"], path="extra.task")
         self.task: Any = task(self.config, config)
         self.signal = build(SignalConfig, info["signal"], path="signal")
