@@ -222,15 +222,19 @@ def _clouds(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
     """Points in the plane, a panel for each row that has two numbers."""
     name, metric = next(iter(plan.sheet.metrics.items()))
     panels, classes = [], ()
+    several = len({row.data for row, _ in found}) > 1
     for row, score in found:
         arrays = _arrays(score)
+        if row.method == "input":  # Two of many values are no plane.
+            continue
         if "points" not in arrays or score.metrics.get("code", {}).get("value", 2) != 2:
             continue
         value = score.metrics[name]["seeds"][0] * metric.factor
         classes = classes or score.facts.get("classes", ())
         panels.append(
             pictures.Cloud(
-                f"{_name(row)}\n{metric.name}: {value:.{metric.digits}f}",
+                f"{f'{row.data}: ' * several}{_name(row)}\n"
+                f"{metric.name}: {value:.{metric.digits}f}",
                 arrays["points"],
                 arrays.get("label"),
                 arrays.get("marks"),
