@@ -281,6 +281,7 @@ def test_parameters_that_make_no_sense_are_named(tmp_path, wrong, message):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.survival
 def test_the_command_writes_the_same_with_workers_and_refuses(tmp_path):
     small = {**_SMALL, "train_source": 14, "machines": ("pump",), "sections": ("03",)}
     write_machine_sounds(tmp_path / "here", **small)

@@ -59,6 +59,7 @@ def _prepare(recording, config):
 # ------------------------------------------------------------------- calibration
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize(
     ("model", "days", "seed"), [("AX6", 1, 1), ("AX6", 1, 2), ("AX3", 4, 2)]
 )

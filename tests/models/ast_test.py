@@ -73,6 +73,7 @@ def _slopes(config, variables, x):
     return jax.grad(lambda v: Ast(config).apply(v, x)[:, :3].sum())(variables)
 
 
+@pytest.mark.survival
 def test_recomputing_changes_nothing(variables):
     other = dataclasses.replace(TINY, remat=True)
     one, two = (_slopes(c, variables, X[:1]) for c in (TINY, other))

@@ -87,6 +87,7 @@ def test_any_spectrogram_is_taken():
     assert np.abs(run({"params": params}, x.at[:, 8].set(0)) - y).max() > 1e-4
 
 
+@pytest.mark.survival
 @pytest.mark.parametrize("config", [TINY, PLUS], ids=["v1", "pp"])
 def test_clips_are_themselves_in_any_batch_and_near_in_bfloat16(config):
     params = {"params": drawn(config, 24, 16)}

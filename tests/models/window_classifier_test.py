@@ -80,6 +80,7 @@ def test_which_scores_depend_on_other_patches(head, encoder, expected):
         assert model.config.context is expected
 
 
+@pytest.mark.survival
 def test_an_lstm_reads_forwards_unless_told():
     tokens = jax.random.normal(jax.random.key(0), (1, 5, 3))
     for name, later in (("lstm", False), ("both ways", True)):

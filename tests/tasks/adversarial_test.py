@@ -244,6 +244,7 @@ def test_the_place_in_the_batch_decides_nothing():
     assert_turned(task.evaluate, started(task), lambda figures: figures)
 
 
+@pytest.mark.survival
 def test_samples_scores_codes_and_reconstructions_are_pure_functions():
     scaled = ExampleInputConfig(scale=0.5, offset=1.0)
     task = gan(STATEFUL, input=scaled, r1=1.0, r1_every=2)
@@ -321,6 +322,7 @@ def shares(x, prior):
     return (gap < 4 * prior.sd).mean(axis=0)
 
 
+@pytest.mark.survival
 def test_averaged_weights_can_be_sampled_beside_the_last():
     """In the one step of the loop, each network with its own optimizer."""
     task = gan()

@@ -47,6 +47,7 @@ def batch(pad=0):
     }
 
 
+@pytest.mark.survival
 def test_frames_are_the_encoders_and_clusters_the_nearest():
     x, count = TASK.frames(variables(), batch())
     assert x.shape == (2, 19, 39)

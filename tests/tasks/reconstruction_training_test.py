@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from sigjax.losses.contractive import ContractiveConfig
 from sigjax.losses.sparsity import SparsityConfig
@@ -87,6 +88,7 @@ def test_the_contractive_penalty_falls_with_its_factor():
     assert penalty[0] > 1.3 * penalty[1] > 1.7 * penalty[2]
 
 
+@pytest.mark.survival
 def test_denoising_gains_snr_and_its_field_points_to_the_manifold():
     """A circle in the plane: the nearest point of the curve lies along the radius."""
     angle = jax.random.uniform(jax.random.key(1), (256,), maxval=2 * np.pi)

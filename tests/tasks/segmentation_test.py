@@ -83,6 +83,7 @@ def test_a_higher_criterion_takes_cells_away(batch):
     assert other.sum() < one.sum() and (other <= one).all()
 
 
+@pytest.mark.survival
 def test_scores_of_frames_are_means_over_bands_and_zero_is_the_prior(batch):
     masks, frames = make(), make("frames")
     variables = jax.jit(masks.init)(jax.random.key(0), batch)

@@ -19,6 +19,7 @@ def setup():
     return task, optimizer, state, batch
 
 
+@pytest.mark.survival
 def test_accumulation_gives_the_same_step(setup):
     task, optimizer, state, batch = setup
     whole, one = jax.jit(make_train_step(task, optimizer))(state, batch)

@@ -18,6 +18,7 @@ def sound(n=1024):
     return 0.3 * np.exp(-(((t - 0.12) / 0.07) ** 2)) * chirp
 
 
+@pytest.mark.survival
 def test_spectra_are_librosas_and_come_back():
     wave = sound()
     found = inversion.stft(wave, **SIZES)
