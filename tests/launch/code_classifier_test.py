@@ -15,7 +15,6 @@ from launch import finetune, pretrain
 from launch.autoencoders import finetuning
 from launch.autoencoders.weights import read_weights
 from launch.evaluate import evaluate_run
-from launch.export import export_run
 from launch.systems import build_system, load_run
 from sigjax.config import ConfigError
 from sigjax.evals.predictions import read_predictions
@@ -114,8 +113,6 @@ def test_a_run_leaves_figures_of_the_test_side_and_a_frozen_encoder_as_it_was(
     assert set(found.recording) == set(held.ids)
     assert json.loads((tmp_path / "run" / "result.json").read_text()) == result
     assert "128 labels learnt from" in evaluate_run(tmp_path / "run")
-    with pytest.raises(ConfigError, match="for which there are no bundles"):
-        export_run(tmp_path / "run", tmp_path / "bundle")
 
 
 def test_weights_that_do_not_fit_are_refused(layers, tmp_path):
