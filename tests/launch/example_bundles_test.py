@@ -251,7 +251,7 @@ def test_the_average_is_exported_where_weights_are_averaged(tmp_path):
     config.optim.averaging = dict(kind="ema", decay=0.5)
     pretrain.pretrain(config, tmp_path / "run")
     assert export_command.export_run(tmp_path / "run", tmp_path / "bundle") == 3
-    _, average = latest_variables(tmp_path / "run")
+    average = latest_variables(tmp_path / "run")[1]["params"]
     last = load_params(tmp_path / "run" / "checkpoints" / "3" / "state", "params")
     found = sigjax.load(tmp_path / "bundle").params
     for part in ("generator", "critic"):
