@@ -2,14 +2,13 @@
 
 import csv
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
-from absl import flags
-from absl.testing import flagsaver
 
 import sigjax
 from configs import code_classifier, gan
@@ -70,19 +69,30 @@ def test_a_gan_s_bundle_draws_what_the_run_draws(generator):
     assert model.info["extra"]["examples"]["source"] == "points"
 
 
-def test_a_gan_s_bundle_takes_no_files_and_says_what_it_is_for(generator, tmp_path):
+class Flags(types.SimpleNamespace):
+    """Values of a command's flags; `named` are those that were given."""
+
+    def __getitem__(self, name):
+        return types.SimpleNamespace(present=name in self.named)
+
+
+def given_flags(bundle, output, **named):
+    """In place of `absl.flags`."""
+    values = {"batch_size": 0, "overwrite": False, "overlap": 0.0, **named}
+    own = Flags(bundle=str(bundle), output=str(output), named=named, **values)
+    return types.SimpleNamespace(FLAGS=own)
+
+
+def test_a_gan_s_bundle_takes_no_files_and_says_what_it_is_for(
+    generator, tmp_path, monkeypatch
+):
     bundle, _, _ = generator
     wanted = r"is a generator .* sigjax.load\(.*\).sample\(16\)"
     with pytest.raises(BundleError, match=wanted):
         use.extract_codes(bundle, "x.npz", tmp_path / "out")
-    values = flags.FLAGS
-    if "calibration" not in values:
-        predict.define_flags()
-    if not values.is_parsed():
-        values.mark_as_parsed()
-    with flagsaver.flagsaver(bundle=str(bundle)):
-        with pytest.raises(BundleError, match=wanted):
-            predict._run(["x.wav"])
+    monkeypatch.setattr(predict, "flags", given_flags(bundle, tmp_path / "out"))
+    with pytest.raises(BundleError, match=wanted):
+        predict._run(["x.wav"])
     with pytest.raises(BundleError, match="is no classifier of launch.finetune"):
         classification.predict_files(["x.npz"], bundle, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -168,12 +178,19 @@ def test_sounds_get_a_class_a_window_and_one_each(of_sounds, tmp_path):
     assert "2 files: down 1, up 1" in report["text"]
 
 
-def test_windows_overlap_where_it_is_asked_for(of_sounds, tmp_path):
+def test_windows_overlap_where_it_is_asked_for(of_sounds, tmp_path, monkeypatch):
     write_sound(tmp_path / "a.wav", np.ones(128))
-    path = str(tmp_path / "a.wav")
-    classification.predict_files([path], of_sounds, tmp_path / "out", overlap=0.5)
-    starts = [row["start_s"] for row in rows_of(tmp_path / "out" / "a.csv")]
-    assert starts == ["0.000", "0.004", "0.008"]
+    out = tmp_path / "out"
+
+    def starts(**named):
+        monkeypatch.setattr(predict, "flags", given_flags(of_sounds, out, **named))
+        predict._run([str(tmp_path / "a.wav")])
+        return [row["start_s"] for row in rows_of(out / "a.csv")]
+
+    assert starts() == ["0.000", "0.008"]
+    assert starts(overlap=0.5) == ["0.000", "0.004", "0.008"]
+    with pytest.raises(ValueError, match="--machine: the bundle is of a classifier of"):
+        starts(machine="pump")
 
 
 @pytest.fixture(scope="module")
