@@ -21,6 +21,9 @@ share `data.labelled` of their labels.
       --workdir=runs/wrist --config.data.path=sets/sp_sw_har \
       --config.encoder.weights=runs/ae_wrist
 
+RUN/bundle at its end is what `launch.predict FILES --bundle=RUN/bundle` takes: sounds,
+recordings of a wrist or an .npz with x, by what was learnt.
+
 Variants (after a colon; several are joined by `+`, from left to right):
   digits   scikit-learn's digits; a fifth is the test side, a fifth of the rest chooses
            the step. The default.

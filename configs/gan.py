@@ -11,6 +11,8 @@ of the one loop, each with an AdamW of its own (`optim.groups`).
       --workdir=runs/aae
   python -m launch.pretrain --config=configs/gan.py:fsdd --workdir=runs/sounds \
       --config.data.path=fsdd.csv
+  python -m launch.export --workdir=runs/dcgan --output=bundles/dcgan
+  python -c "import sigjax; print(sigjax.load('bundles/dcgan').sample(16).shape)"
 
 Variants (after a colon; several are joined by +, from left to right: data first):
   points       the same as none: a ring of 8 Gaussians (SIMULATED), on which it is seen

@@ -3,7 +3,8 @@
 Of each file OUTPUT gets NAME.csv, a row per window or example: when (start_s, end_s) or
 `ids`, the likeliest class `label`, its `probability`, and `p_LABEL` of all. summary.csv
 has a row per file: the class whose mean probability over the rows is highest, the means
-of all, and the share of the rows in which that class is the likeliest.
+of all, and the share of the rows in which that class is the likeliest. Examples of an
+.npz are not one thing: their file has means alone.
 """
 
 import pathlib
@@ -72,17 +73,22 @@ def predict_files(
         return _one(model, path, name, stretches, folder, batch_size or 64)
 
     folder, used, refused = each_file(inputs, model, output, overlap, one)
-    unit = "windows" if model.signal.rate_hz else "examples"
-    told = [
-        f"{row['path']}: {row['label']} {row['probability']:.2f} ({row['share']:.0%} of"
-        f" {row['examples']} {unit})"
-        for row in used
-    ]
-    if len(used) > 1:
-        counts = Counter(row["label"] for row in used).most_common()
+    told = [f"{row['path']}: {_verdict(row)}" for row in used]
+    labels = [row["label"] for row in used if row["label"]]
+    if len(labels) > 1:
+        counts = Counter(labels).most_common()
         every = ", ".join(f"{label} {count}" for label, count in counts)
-        told.append(f"{len(used)} files: {every}")
+        told.append(f"{len(labels)} files: {every}")
     return reported(folder, bundle, used, refused, told)
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    if not row["label"]:
+        return f"{row['examples']} examples: classes in {row['name']}.csv"
+    return (
+        f"{row['label']} {row['probability']:.2f} ({row['share']:.0%} of"
+        f" {row['examples']} windows)"
+    )
 
 
 def _one(
@@ -118,14 +124,20 @@ def _one(
     ]
     write_csv(folder / f"{name}.csv", names, rows)
     mean = probability.mean(axis=0, dtype=np.float64)
-    chosen = model.labels[int(mean.argmax())]
+    chosen: dict[str, Any] = dict.fromkeys(("label", "probability", "share"), "")
+    if column == "start_s":
+        likeliest = model.labels[int(mean.argmax())]
+        share = round(float((label == likeliest).mean()), _DIGITS)
+        chosen = {
+            "label": likeliest,
+            "probability": round(float(mean.max()), _DIGITS),
+            "share": share,
+        }
     return {
         "path": str(path),
         "name": name,
         "examples": len(x),
-        "label": chosen,
-        "probability": round(float(mean.max()), _DIGITS),
-        "share": round(float((label == chosen).mean()), _DIGITS),
+        **chosen,
         **_of_classes(model.labels, np.round(mean, _DIGITS).tolist()),
     }
 

@@ -203,7 +203,10 @@ def test_windows_of_one_s_own_get_a_class_each(of_a_wrist, tmp_path):
     x = np.random.default_rng(0).normal(size=(5, 60, 3)).astype(np.float32)
     np.savez(tmp_path / "mine.npz", x=x, ids=list("abcde"))
     given = [str(tmp_path / "mine.npz")]
-    classification.predict_files(given, of_a_wrist, tmp_path / "out")
+    report = classification.predict_files(given, of_a_wrist, tmp_path / "out")
+    assert "mine.npz: 5 examples: classes in mine.csv" in report["text"]
+    (summary,) = rows_of(tmp_path / "out" / "summary.csv")
+    assert summary["label"] == "" and 0 < float(summary["p_up"]) < 1
     rows = rows_of(tmp_path / "out" / "mine.csv")
     up = x[:, :, 0].mean(axis=1) > 0
     assert [row["ids"] for row in rows] == list("abcde")
