@@ -105,7 +105,9 @@ def bernoulli(
       ValueError: The shapes differ.
     """
     logits, x = _float32(logits, x)
-    value = -x * jax.nn.log_sigmoid(logits) - (1 - x) * jax.nn.log_sigmoid(-logits)
+    # One logarithm for both terms; no digits are lost at either end.
+    rest = jnp.log1p(jnp.exp(-jnp.abs(logits)))
+    value = jnp.maximum(logits, 0) - logits * x + rest
     return _values(jnp.where((x >= 0) & (x <= 1), value, jnp.nan), reduce)
 
 
