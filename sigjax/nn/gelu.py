@@ -13,7 +13,7 @@ def gelu(x: Float[Array, "*a"]) -> Float[Array, "*a"]:
 
     `jax.nn.gelu(x, approximate=False)` takes Phi from the complementary error function,
     which keeps the relative accuracy of values far below zero, where they vanish beside
-    all others, and costs a CPU several times as much. This is PyTorch's form: its
+    all others, and costs a CPU more. This is PyTorch's form: its
     absolute error is a rounding of `x`.
 
     Args:
