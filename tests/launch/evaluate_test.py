@@ -129,7 +129,7 @@ def test_windows_that_do_not_fit_the_set_are_an_error(run, tmp_path, monkeypatch
 
 def test_an_encoder_gives_no_classes(run, tmp_path, monkeypatch):
     monkeypatch.setattr(export, "load", lambda path: object())
-    with pytest.raises(evaluate.EvaluationError, match="holds an encoder"):
+    with pytest.raises(evaluate.EvaluationError, match="holds no classifier"):
         evaluate.evaluate_bundle(run / "bundle", run / "sets", tmp_path)
 
 
