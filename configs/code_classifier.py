@@ -31,6 +31,8 @@ Variants (after a colon; several are joined by `+`, from left to right):
            `data.held_out_groups` must name some, in the autoencoder's run, too.
   wrist    2-s windows of a labelled wrist set; people are apart, a fifth of those that
            are not held out choose the step.
+  mae      behind `wrist`: the encoder is the masked autoencoder of paper 000, of
+           configs/mae_windows.py; without weights the same network from scratch.
   frozen   the head alone learns.
   smoke    a few steps on digits, < 20 s.
 
@@ -49,7 +51,7 @@ The slides print no number.
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from configs import autoencoder
+from configs import autoencoder, mae_windows
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
@@ -59,6 +61,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         "digits": lambda c: c,
         "fsdd": fsdd,
         "wrist": wrist,
+        "mae": mae,
         "frozen": frozen,
         "smoke": smoke,
     }
@@ -132,6 +135,13 @@ def _of(data: str, seed: int = 0) -> ml_collections.ConfigDict:
         patience=placeholder(int),
     )
     c.mesh = dict(data=-1, fsdp=1, tensor=1, rules=())
+    return c
+
+
+def mae(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """The mean of the masked autoencoder's tokens, in place of a stack's code."""
+    c.model.encoder = ()
+    c.model.mae = mae_windows.get_config().model.to_dict()
     return c
 
 

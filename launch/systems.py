@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from launch.audio_events.system import EventRecognition
     from launch.autoencoders.classifier import ExampleClassifier
     from launch.autoencoders.gan import ExampleAdversarialAutoencoder, ExampleGan
+    from launch.autoencoders.masked import ExampleMae
     from launch.autoencoders.system import ExampleAutoencoder
     from launch.segmentation.system import SoundSegmentation
     from launch.sounds.autoencoder import SoundAutoencoder
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         | ExampleAutoencoder
         | ExampleAdversarialAutoencoder
         | ExampleGan
+        | ExampleMae
         | ExampleClassifier
     )
 
@@ -80,6 +82,7 @@ SYSTEMS: Mapping[str, Entry] = {
     "adversarial_autoencoder": Entry(
         "launch.autoencoders.gan", "ExampleAdversarialAutoencoder", "launch.pretrain"
     ),
+    "example_mae": Entry("launch.autoencoders.masked", "ExampleMae", "launch.pretrain"),
     "code_classifier": Entry(
         "launch.autoencoders.classifier", "ExampleClassifier", "launch.finetune"
     ),

@@ -24,6 +24,7 @@ VARIANTS = {
         *("demo", "seconds", "smoke"),
     ),
     "mae_seconds": ("", "smoke"),
+    "mae_windows": ("", "smoke"),
     "har_probe": ("", "smoke"),
     "asd_sections": (
         *("", "specific", "mobilenet", "branches", "shipped"),
@@ -49,7 +50,7 @@ VARIANTS = {
         *("wrist", "wrist+vae", "waves", "demo", "smoke"),
         *("fsdd+initial", "wrist+initial+greedy", "digits+denoising+initial+greedy"),
     ),
-    "code_classifier": ("", "fsdd", "wrist", "frozen", "smoke"),
+    "code_classifier": ("", "fsdd", "wrist", "wrist+mae", "frozen", "smoke"),
     "gan": (
         *("", "adversarial", "spectral+hinge", "digits", "digits+adversarial"),
         *("mnist", "mnist+spectral", "fsdd", "fsdd+adversarial", "smoke"),

@@ -103,20 +103,52 @@ def modes():
     )
 
 
+# What a classifier starts from; of the masked autoencoder's network its own bar.
+_SCRATCH, _MASKED_SCRATCH = "from scratch", "masked network, from scratch"
+_JOINT, _GREEDY = "autoencoder", "autoencoder, layer by layer"
+_DENOISING, _MASKED = "denoising, layer by layer", "masked autoencoder (paper 000)"
+_LAST_LAYER = ", of layer 3"
+# Its windows are denoised anyhow.
+_CLEAN = {"task.noise.kind": "none"}
+
+
 def _before(data):
     """What classifiers start from: all layers at once, or one after another."""
-    config = dict(data=data, config=f"autoencoder:{data}+initial", hidden=True)
-    rows = [dict(config, labels=(data, "autoencoder", ""))]
-    for depth in (1, 2, 3):
-        rows.append(
-            dict(
-                config,
-                labels=(data, f"layer {depth}", ""),
-                overrides={"task.depth": depth},
-                parent=f"{data} layer {depth - 1}" if depth > 1 else "",
+    clean = dict(
+        data=data,
+        hidden=True,
+        config=f"autoencoder:{data}+initial",
+        overrides=_CLEAN if data == "wrist" else {},
+    )
+    noisy = dict(clean, config=f"autoencoder:{data}+denoising+initial", overrides={})
+    rows = [dict(clean, labels=(data, _JOINT, ""))]
+    for name, config in ((_GREEDY, clean), (_DENOISING, noisy)):
+        for depth in (1, 2, 3):
+            rows.append(
+                dict(
+                    config,
+                    labels=(data, f"{name}, of layer {depth}", ""),
+                    overrides={**config["overrides"], "task.depth": depth},
+                    parent=f"{data} {name}, of layer {depth - 1}" if depth > 1 else "",
+                )
             )
-        )
+    if data == "wrist":
+        masked = dict(data=data, hidden=True, kind="masked", config="mae_windows")
+        rows.append(dict(masked, labels=(data, _MASKED, "")))
     return rows
+
+
+def _starts(data):
+    """By name of what a classifier starts from: its config, parent and bar."""
+    own = f"code_classifier:{data}"
+    found = {_SCRATCH: (own, "", "")}
+    for name, last in ((_JOINT, ""), (_GREEDY, _LAST_LAYER), (_DENOISING, _LAST_LAYER)):
+        found[name] = own, f"{data} {name}{last}", _SCRATCH
+    if data == "wrist":
+        masked = f"{own}+mae"
+        found[_MASKED_SCRATCH] = masked, "", ""
+        found[_MASKED] = masked, f"{data} {_MASKED}", _MASKED_SCRATCH
+    return found
 
 
 def initialisation():
@@ -124,13 +156,8 @@ def initialisation():
     rows = []
     for data in ("digits", "wrist"):
         rows += _before(data)
-        parents = {
-            "autoencoder": f"{data} autoencoder",
-            "autoencoder, layer by layer": f"{data} layer 3",
-        }
         for share in _SHARES:
-            for name in ("from scratch", *parents):
-                scratch = name == "from scratch"
+            for name, (config, parent, bar) in _starts(data).items():
                 rows.append(
                     dict(
                         labels=(data, name, f"{100 * share:g}"),
@@ -138,16 +165,14 @@ def initialisation():
                         x=100 * share,
                         data=data,
                         kind="classifier",
-                        config=f"code_classifier:{data}",
+                        config=config,
                         overrides={
                             **_LAST,
                             "data.labelled": share,
                             "data.label_seed": "{seed}",
                         },
-                        parent="" if scratch else parents[name],
-                        against=""
-                        if scratch
-                        else f"{data} from scratch {100 * share:g}",
+                        parent=parent,
+                        against=f"{data} {bar} {100 * share:g}" if bar else "",
                     )
                 )
     return dict(
@@ -168,6 +193,8 @@ def initialisation():
         notes=(
             "all training examples are seen by the autoencoder, without labels; a seed"
             " draws weights and which labels are shown, as many steps for every share",
+            "the masked autoencoder is another network than the others', so it has a"
+            " bar of its own: the same network from scratch",
         ),
     )
 

@@ -18,6 +18,7 @@ SCALES = (
             "autoencoder:sounds": {"train.epochs": 8.0},
             "autoencoder:wrist": {"train.epochs": 150.0},
             "autoencoder:curve": {"train.epochs": 40.0},
+            "masked": {**_QUIET, "train.evaluate_every_epochs": 1e6},
             "gan": _QUIET,
             "gan:ring": {"train.steps": 5000},
             "gan:digits": {"train.steps": 3000},
@@ -27,7 +28,12 @@ SCALES = (
         seeds=2,
         cost=dict(
             each=dict(
-                autoencoder=1.0, gan=2.0, segmentation=5.0, classifier=0.5, measure=0.1
+                autoencoder=1.0,
+                masked=1.0,
+                gan=2.0,
+                segmentation=5.0,
+                classifier=0.5,
+                measure=0.1,
             ),
             unit="core minutes",
             source="about",
@@ -39,6 +45,7 @@ SCALES = (
         variants=dict(segmentation="smoke"),
         overrides=dict(
             autoencoder=_SMOKE,
+            masked=_SMOKE,
             gan=_SMOKE,
             classifier={"train.steps": 2, "train.log_every": 1, "data.batch_size": 16},
         ),

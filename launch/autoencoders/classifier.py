@@ -8,6 +8,7 @@ import numpy as np
 from etils import epath
 
 from launch.autoencoders.examples import ExampleSections
+from launch.autoencoders.masked_weights import MaskedWeights, read_masked
 from launch.autoencoders.weights import Weights, read_weights, stopped
 from sigjax.config import ConfigError
 from sigjax.data.examples.supervised import (
@@ -21,6 +22,7 @@ from sigjax.tasks.code_classification import (
     CodeClassification,
     CodeClassificationConfig,
 )
+from sigjax.tasks.example_input import ExampleInputConfig
 
 # Of a config that is traced without data.
 _CLASSES = 10
@@ -32,8 +34,10 @@ class EncoderConfig:
 
     Attributes:
       weights: A run of an autoencoder of examples, the folder of its parts (the last is
-        taken), or a bundle; of the same architecture, input and division. Empty trains
-        from scratch, `"untrained"` freezes what was drawn at random, to compare with.
+        taken), or a bundle; of the same architecture, input and division. With
+        `model.mae` a run of a masked autoencoder, of examples or of recordings, or a
+        bundle of one; whose recordings those were is not compared. Empty trains from
+        scratch, `"untrained"` freezes what was drawn at random, to compare with.
       trainable: Fine-tune it, too; otherwise the head alone learns.
     """
 
@@ -79,6 +83,11 @@ class ExampleClassifier(ExampleSections):
           data: Whose classes are told apart; without, ten or the config's.
         """
         self.check_rate()
+        if self.model.mae is not None and self.task.input != ExampleInputConfig():
+            raise ConfigError(
+                "a masked autoencoder takes values in their units: leave task.input"
+                f" 'values', scale 1, offset 0; got {self.task.input}"
+            )
         count = self.model.classes or _CLASSES
         weight = np.ones(count, np.float32)
         if data is not None:
@@ -104,14 +113,24 @@ class ExampleClassifier(ExampleSections):
         del workdir
         return open_supervised_data(self.data, build=build)
 
-    def weights(self, workdir: epath.Path) -> Weights | None:
+    def weights(
+        self, workdir: epath.Path, data: SupervisedData | None = None
+    ) -> Weights | MaskedWeights | None:
         """The autoencoder that it starts from, checked; None if there is none.
+
+        Args:
+          workdir: Of this run.
+          data: The examples, whose rate and units are compared; None skips that.
 
         Raises:
           ConfigError: There is none there, or it does not fit.
         """
         if self.encoder.weights in ("", "untrained"):
             return None
+        if self.model.mae is not None:
+            masked = read_masked(self.encoder.weights, workdir)
+            masked.check(self.model, self.data, data)
+            return masked
         found = read_weights(self.encoder.weights, workdir)
         model = self.model
         found.check_encoder(
@@ -126,8 +145,10 @@ class ExampleClassifier(ExampleSections):
 
     def given(self, task: Any, data: Any, workdir: epath.Path) -> dict[str, Any]:
         """The encoder's variables, or nothing."""
-        del task, data
-        found = self.weights(workdir)
+        del task
+        found = self.weights(workdir, data)
+        if isinstance(found, MaskedWeights):
+            return found.variables()
         return {} if found is None else encoder_of(found.variables)
 
     def report(self, trainer: Any, task: Any, workdir: epath.Path) -> None:

@@ -9,6 +9,7 @@ from etils import epath
 from launch.autoencoders.classifier import ExampleClassifier
 from launch.autoencoders.examples import ExampleSections
 from launch.autoencoders.gan import ExampleAdversarialAutoencoder, ExampleGan
+from launch.autoencoders.masked import ExampleMae
 from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.examples.stream import ExampleData
@@ -35,7 +36,8 @@ def export_examples(
       The exported step.
 
     Raises:
-      ConfigError: It is a classifier, or its data cannot be read.
+      ConfigError: It is a classifier, its data cannot be read, or a masked
+        autoencoder's have no rate.
       sigjax.train.checkpoint.CheckpointError: The checkpoint cannot be read.
     """
     if isinstance(system, ExampleClassifier):
@@ -55,9 +57,9 @@ def export_examples(
         params=variables["params"],
         state={k: v for k, v in variables.items() if k != "params"},
         model_config=own.model,
-        signal=signal_of(data),
+        signal=_patched(system, data) if model == "mae" else signal_of(data),
         preprocessing=preprocessing_of(data),
-        labels=data.classes or None,
+        labels=None if model == "mae" else data.classes or None,
         source_run={"workdir": str(workdir), "step": step, **saved},
         extra={"task_kind": kind, **learnt(system, data)},
     )
@@ -70,7 +72,21 @@ def _kind(system: ExampleSections) -> tuple[str, str]:
         return "generator", "generation"
     if isinstance(system, ExampleAdversarialAutoencoder):
         return "autoencoder", "adversarial"
+    if isinstance(system, ExampleMae):
+        return "mae", "masked_modelling"
     return "autoencoder", "reconstruction"
+
+
+def _patched(system: Any, data: ExampleData) -> export.SignalConfig:
+    """What a masked autoencoder takes in."""
+    signal = signal_of(data)
+    if not signal.rate_hz:
+        raise ConfigError(
+            f"{data.train_set.origin} have no rate_hz: an encoder's bundle says of what"
+            " rate its signals are; put rate_hz into the .npz"
+        )
+    samples = system.model.patch_size // signal.channels
+    return dataclasses.replace(signal, patch_s=samples / signal.rate_hz)
 
 
 def learnt(system: ExampleSections, data: ExampleData) -> dict[str, Any]:

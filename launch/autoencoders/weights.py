@@ -102,24 +102,37 @@ class Weights(NamedTuple):
                 f"{where} was trained on input={self.input}, this config has {own}:"
                 " make task.input equal"
             )
-        self._check_division(where, data)
+        if self.data is not None:
+            check_division(where, self.data, data)
 
-    def _check_division(self, where: str, data: ExampleDataConfig) -> None:
-        there = self.data
-        if there is None or (there.source, there.path) != (data.source, data.path):
-            return
-        differ = [k for k in _DIVISION if getattr(there, k) != getattr(data, k)]
-        if not (there.held_out or data.held_out):
-            differ = [name for name in differ if name != "seed"]
-        if differ:
-            told = ", ".join(
-                f"data.{k} is {getattr(there, k)!r} there and {getattr(data, k)!r} here"
-                for k in differ
-            )
-            raise ConfigError(
-                f"{where} was trained on other examples of the same data, perhaps on"
-                f" those that are held out here: {told}; make them equal"
-            )
+
+def check_division(
+    where: str, there: ExampleDataConfig, data: ExampleDataConfig
+) -> None:
+    """Refuses weights that were trained on who is held out here.
+
+    Args:
+      where: What messages call the weights.
+      there: What they were trained on.
+      data: The examples here.
+
+    Raises:
+      ConfigError: The data are the same, and who is held out is not.
+    """
+    if (there.source, there.path) != (data.source, data.path):
+        return
+    differ = [k for k in _DIVISION if getattr(there, k) != getattr(data, k)]
+    if not (there.held_out or data.held_out):
+        differ = [name for name in differ if name != "seed"]
+    if differ:
+        told = ", ".join(
+            f"data.{k} is {getattr(there, k)!r} there and {getattr(data, k)!r} here"
+            for k in differ
+        )
+        raise ConfigError(
+            f"{where} was trained on other examples of the same data, perhaps on"
+            f" those that are held out here: {told}; make them equal"
+        )
 
 
 def _nth(layers: tuple[Layer, ...], number: int) -> Layer | None:
@@ -149,7 +162,7 @@ def read_weights(weights: str, workdir: epath.Path) -> Weights:
       sigjax.inference.base.BundleError: The bundle is damaged.
       sigjax.train.checkpoint.CheckpointError: The run has no checkpoint.
     """
-    path = epath.Path(weights.replace("{parts}", str(workdir.parent))).expanduser()
+    path = place_of(weights, workdir)
     if (path / "bundle.json").exists():
         return _from_bundle(path)
     if (path / "config.json").exists():
@@ -158,6 +171,11 @@ def read_weights(weights: str, workdir: epath.Path) -> Weights:
         f"encoder.weights={weights!r} holds neither bundle.json nor config.json: give"
         " a run of launch.pretrain on configs/autoencoder.py, or its bundle"
     )
+
+
+def place_of(weights: str, workdir: epath.Path) -> epath.Path:
+    """Where weights lie; see `StartConfig` for `{parts}`."""
+    return epath.Path(weights.replace("{parts}", str(workdir.parent))).expanduser()
 
 
 def _from_run(path: epath.Path) -> Weights:

@@ -24,7 +24,7 @@ class RowScore(NamedTuple):
       metrics: By name `value` (mean over seeds), `low`, `high`, `over` (what the
         interval is over), `sd` (over seeds; None for one) and `seeds`, each value.
       difference: Likewise of the first metric, less that of the row that it is held
-        against, on the same examples; None without.
+        against, on the same examples, or seed by seed; None without.
       facts: What the first seed's measurement says beside numbers.
       folder: Of the first seed's cell; None without.
       failed: Why there are no numbers; "" if there are.
@@ -156,8 +156,11 @@ def _with_differences(
             b = np.stack([run.arrays[name] for run in theirs]).mean(axis=0)
             score = _of_examples(a - b, ours[0].group)
         elif name in found[place].metrics and name in found[other].metrics:
-            mean = found[other].metrics[name]["value"]
-            score = _of_numbers([v - mean for v in found[place].metrics[name]["seeds"]])
+            own, bar = (found[at].metrics[name]["seeds"] for at in (place, other))
+            # A bar without chance was measured once.
+            bar = bar if len(bar) == len(own) else [float(np.mean(bar))] * len(own)
+            pairs = zip(own, bar, strict=True)
+            score = _of_numbers([value - less for value, less in pairs])
         else:
             continue
         found[place] = found[place]._replace(difference=score)

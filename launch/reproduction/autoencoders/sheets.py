@@ -13,6 +13,7 @@ from launch.reproduction.papers import Cost, HasParts
 # Kinds of cells: trainings by their system, and what is measured of them.
 NOUNS = {
     "autoencoder": "autoencoder training",
+    "masked": "masked autoencoder training",
     "gan": "GAN training",
     "segmentation": "segmentation training",
     "classifier": "classifier training",

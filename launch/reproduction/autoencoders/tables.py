@@ -140,8 +140,9 @@ def _below(table: Mapping[str, Any], metrics: Mapping[str, Metric]) -> list[str]
         )
     if any(row["difference"] for row in table["rows"]):
         against = dict.fromkeys(r["against"] for r in table["rows"] if r["difference"])
-        paired = any((r["difference"] or {}).get("low") for r in table["rows"])
-        more = ": paired by example" if paired else ""
+        overs = [(r["difference"] or {}).get("over", "") for r in table["rows"]]
+        pairs = {"seed" if "seeds" in over else "example" for over in overs if over}
+        more = f"; differences are paired by {' or '.join(sorted(pairs))}" * bool(pairs)
         lines.append(f"bars are {', '.join(against)}{more}")
     chosen = {r["name"]: r["facts"].get("filter") for r in table["rows"]}
     chosen = {name: text for name, text in chosen.items() if text}
