@@ -38,6 +38,17 @@ def convolutions(shape, widths, code: int, last: str, *, gaussian=False):
     return dict(encoder=tuple(encoder), decoder=tuple(decoder))
 
 
+def initialised(layers, init: str):
+    """The same layers; what is drawn starts as `sigjax.nn.initialisation` says."""
+    drawn = ("dense", "conv", "transposed_conv")
+    return tuple(
+        dict(layer, init=init)
+        if layer["kind"] in drawn or layer.get("norm") == "batch"
+        else layer
+        for layer in layers
+    )
+
+
 def denoiser(shape):
     """Convolutions of 9 taps along time, for signals `(s, c)`; s is a multiple of 4.
 

@@ -167,7 +167,7 @@ def mirrored(
             if after is not None:
                 names = ("activation", "slope", "norm", "dropout")
                 style = {name: getattr(after, name) for name in names}
-            layers[-1] = dataclasses.replace(layers[-1], **style)
+            layers[-1] = dataclasses.replace(layers[-1], init=layer.init, **style)
             after = layer
             continue
         if layer != _bare(layer):
@@ -193,7 +193,12 @@ def mirrored(
 
 def _bare(layer: Layer) -> Layer:
     return dataclasses.replace(
-        layer, activation="identity", slope=Layer.slope, norm="none", dropout=0.0
+        layer,
+        activation="identity",
+        slope=Layer.slope,
+        norm="none",
+        dropout=0.0,
+        init=Layer.init,
     )
 
 

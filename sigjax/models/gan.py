@@ -3,8 +3,8 @@
 Goodfellow et al. 2014 (arXiv 1406.2661): a generator makes examples from draws of a
 prior, and a critic (their discriminator) tells them from data. Radford et al. 2016
 (DCGAN, arXiv 1511.06434) made both of convolutions: strided ones, batch norm, ReLU and
-leaky ReLU, tanh at the end. Both are stacks here, so either is a config. Kernels start
-as PyTorch's do by default, not from DCGAN's normal distribution of 0.02.
+leaky ReLU, tanh at the end. Both are stacks here, so either is a config, and
+`init="dcgan"` of their layers starts from DCGAN's normal distribution of 0.02.
 
 Makhzani et al. 2015 (arXiv 1511.05644): the encoder of an autoencoder is the generator,
 its codes are what is made, and draws of the prior are the data: training leaves codes

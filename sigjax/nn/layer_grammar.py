@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
 
+from sigjax.nn.initialisation import Init
 from sigjax.nn.transposed_conv import (
     check_output_padding,
     check_pool_padding,
@@ -95,6 +96,8 @@ class Layer:
       bias: Whether there is one.
       spectral: Divide the kernel by its largest singular value, which training follows
         (`sigjax.nn.spectral_norm`).
+      init: What the kernel, the bias and the scale of a batch norm start from
+        (`sigjax.nn.initialisation`).
     """
 
     kind: Kind
@@ -111,6 +114,7 @@ class Layer:
     dropout: float = 0.0
     bias: bool = True
     spectral: bool = False
+    init: Init = "torch"
 
     def __post_init__(self):
         """Refuses values without meaning, and those that the kind would not read."""
@@ -118,6 +122,7 @@ class Layer:
             ("kind", Kind),
             ("activation", Activation),
             ("norm", Norm),
+            ("init", Init),
         ):
             if getattr(self, name) not in get_args(choices):
                 raise ValueError(
@@ -147,6 +152,9 @@ class Layer:
                 Layer, name
             ):
                 raise ValueError(f"a {self.kind} layer has no {name}: {self}")
+        drawn = self.kind in WEIGHTED or self.norm == "batch"
+        if not drawn and self.init != Layer.init:
+            raise ValueError(f"a {self.kind} layer has nothing to start from: {self}")
 
 
 def stack_shapes(

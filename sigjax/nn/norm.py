@@ -14,6 +14,7 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.nn.initializers import Initializer
 
 from sigjax.typing import Array, Float
 
@@ -103,6 +104,7 @@ class BatchNorm(nn.Module):
       affine: Whether it has a scale and a bias.
       exact: See `moments`.
       dtype: Of the output; statistics are float32.
+      scale_init: What the scale starts from.
     """
 
     train: bool
@@ -111,6 +113,7 @@ class BatchNorm(nn.Module):
     affine: bool = True
     exact: bool = False
     dtype: jnp.dtype = jnp.dtype("float32")
+    scale_init: Initializer = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: Float[Array, "*a c"]) -> Float[Array, "*a c"]:
@@ -122,7 +125,7 @@ class BatchNorm(nn.Module):
         )
         scale, bias = jnp.ones(shape), jnp.zeros(shape)
         if self.affine:
-            scale = self.param("scale", nn.initializers.ones, shape)
+            scale = self.param("scale", self.scale_init, shape)
             bias = self.param("bias", nn.initializers.zeros, shape)
         if not self.train:
             mean, variance = (each.value for each in running)
@@ -144,6 +147,7 @@ def batch_norm(
     epsilon: float = 1e-5,
     affine: bool = True,
     exact: bool = False,
+    scale_init: Initializer = nn.initializers.ones,
 ) -> BatchNorm:
     """Batch norm over all axes but the last; running statistics in `batch_stats`.
 
@@ -156,6 +160,7 @@ def batch_norm(
       affine: Whether it has a scale and a bias.
       exact: Variance in a second pass over the input. `E[x^2] - E[x]^2` is faster but
         loses digits where the mean is large, as it is before the first weights.
+      scale_init: What the scale starts from.
     """
     return BatchNorm(
         train=train,
@@ -163,6 +168,7 @@ def batch_norm(
         epsilon=epsilon,
         affine=affine,
         exact=exact,
+        scale_init=scale_init,
         dtype=dtype,
         name=name,
     )

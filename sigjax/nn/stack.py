@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from sigjax.nn import torch_init
+from sigjax.nn import initialisation
 from sigjax.nn.conv import precision
 from sigjax.nn.gelu import gelu
 from sigjax.nn.layer_grammar import (
@@ -70,7 +70,7 @@ class Stack(nn.Module):
 
     So a stack of the first few layers applies with the parameters of the whole. Kernels
     are `[c, d]` (dense), `[*taps, c, d]` (conv) and `[*taps, d, c]` (transposed_conv:
-    the kernel of the convolution whose adjoint it is). They start as PyTorch's do.
+    the kernel of the convolution whose adjoint it is). They start as `init` says.
     A norm's parameters are under `norm`; batch statistics in `batch_stats`.
 
     Attributes:
@@ -140,9 +140,14 @@ class _Layer(nn.Module):
     def _normed(self, x, train):
         norm = self.layer.norm
         if norm == "batch":
-            return batch_norm(train, "norm", self.dtype, epsilon=_EPSILON, exact=True)(
-                x
-            )
+            return batch_norm(
+                train,
+                "norm",
+                self.dtype,
+                epsilon=_EPSILON,
+                exact=True,
+                scale_init=initialisation.scale_init(self.layer.init),
+            )(x)
         if norm == "layer":
             # Flax's: ours has no forward mode, which Jacobians of codes need.
             return nn.LayerNorm(
@@ -157,23 +162,27 @@ class _Layer(nn.Module):
         """The kernel and the bias of a dense, conv or transposed_conv layer."""
         layer = self.layer
         taps: Shape = ()
+        stride: Shape = ()
+        transposed = layer.kind == "transposed_conv"
         if layer.kind != "dense":
             taps = per_axis(layer.taps, x.ndim - 2)
+            stride = per_axis(layer.stride, x.ndim - 2)
         pair = (x.shape[-1], layer.width)
-        shape = (*taps, *(pair[::-1] if layer.kind == "transposed_conv" else pair))
+        shape = (*taps, *(pair[::-1] if transposed else pair))
         if kernel is None:
-            kernel = self.param("kernel", torch_init.kernel_init, shape)
+            init = initialisation.kernel_init(layer.init, shape, stride, transposed)
+            kernel = self.param("kernel", init, shape)
         elif kernel.shape != shape:
             raise ValueError(
                 f"{self.name} ({layer.kind}) needs a kernel of {shape}, was given one"
                 f" of {kernel.shape}"
             )
         if layer.spectral:
-            output = -2 if layer.kind == "transposed_conv" else -1
+            output = -2 if transposed else -1
             kernel = spectrally_normalised(self, kernel, train, output)
         y = _product(layer, x, jnp.asarray(kernel, self.dtype))
         if layer.bias:
-            init = torch_init.bias_init(math.prod(shape[:-1]))
+            init = initialisation.bias_init(layer.init, math.prod(shape[:-1]))
             bias = self.param("bias", init, (layer.width,))
             y = y + jnp.asarray(bias, self.dtype)
         return y
