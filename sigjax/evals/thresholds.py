@@ -6,7 +6,9 @@ A clip is called an anomaly where its score is *above* the threshold.
     for any distribution of scores, as long as the clips it is made of are normal, were
     not trained on, and are as exchangeable with the clips to come as one of those with
     another. Clips of one short recording are not: then the days to come differ from
-    them in ways that no count corrects. It can be asked for in false alarms per day.
+    them in ways that no count corrects. Say which clips belong together (`group`), and
+    what is promised is of clips of a new group, and the number of groups decides how
+    well. It can be asked for in false alarms per day.
   * `empirical` is the plain quantile. Of training clips it is optimistic.
   * `official` is the rule of the DCASE baselines: the 0.9 quantile of a gamma
     distribution fitted to scores of training clips. It fails where scores are skewed
@@ -48,10 +50,10 @@ class Threshold:
       method: One of `METHODS`.
       value: A score above it is an anomaly.
       false_alarm_rate: Share of normal clips above it: guaranteed on average over
-        calibrations (`conformal`), of the very clips (`empirical`), or of the fitted
-        distribution (`official`).
+        calibrations (`conformal`; of groups see there), of the very clips
+        (`empirical`), or of the fitted distribution (`official`).
       at_most: What this rate does not exceed with `CONFIDENCE` for these calibration
-        clips (`conformal`), else None.
+        clips (`conformal` without groups), else None.
       clips: Clips that it is made of.
       left_out: Clips whose score was NaN or infinite.
       parameters: Of the method, such as those of the gamma distribution.
@@ -130,7 +132,9 @@ def rate_of(false_alarms_per_day: float, hop_s: float) -> float:
     return rate
 
 
-def conformal(score: np.ndarray, false_alarm_rate: float) -> Threshold:
+def conformal(
+    score: np.ndarray, false_alarm_rate: float, *, group: np.ndarray | None = None
+) -> Threshold:
     """Threshold with a guarantee at any number of clips.
 
     With `n` scores it is the `(n + 1 - j)`-th smallest, `j = floor((n + 1) rate)`. A
@@ -142,9 +146,18 @@ def conformal(score: np.ndarray, false_alarm_rate: float) -> Threshold:
     Beta(j, n + 1 - j), which gives `at_most`. By linearity the expected number of
     false alarms a day is the rate times the clips, also where they overlap.
 
+    Clips of few recordings, machines or days are not exchangeable with those of others;
+    the groups may be. With `k` groups it is the least score that at most the rate of
+    their clips lie above, where each group counts the same. Of a clip of a new group it
+    is promised that it is above with probability at most `rate + (1 - rate) / (k + 1)`
+    on average over calibrations, in `parameters["promised"]` (Lee, Barber and Willett,
+    "Distribution-free inference with hierarchical data", 2023, whose quantile this is
+    at that rate). Nothing is promised for one calibration: `at_most` is None.
+
     Args:
       score: `[n]`, of normal clips that nothing was fitted to.
       false_alarm_rate: In (0, 1); `rate_of` gives it from false alarms per day.
+      group: `[n]`, which clips belong together; each alone by default.
 
     Raises:
       ThresholdError: There are too few clips for such a rate; says how many it needs.
@@ -161,6 +174,11 @@ def conformal(score: np.ndarray, false_alarm_rate: float) -> Threshold:
             f" {n:,}. With these, ask for {1 / (n + 1):.3g} or more, or score less"
             " often"
         )
+    if group is not None:
+        finite = np.isfinite(np.asarray(score, np.float64).ravel())
+        member = np.unique(_grouped(group, finite), return_inverse=True)[1]
+        if member.max() + 1 < n:
+            return _of_groups(score, false_alarm_rate, finite, member)
     most = scipy.stats.beta.ppf(CONFIDENCE, above, n + 1 - above)
     return Threshold(
         method="conformal",
@@ -170,6 +188,45 @@ def conformal(score: np.ndarray, false_alarm_rate: float) -> Threshold:
         clips=n,
         left_out=left_out,
         parameters={"asked": float(false_alarm_rate)},
+    )
+
+
+def _grouped(group: np.ndarray, finite: np.ndarray) -> np.ndarray:
+    """Groups of the clips that have a score."""
+    group = np.asarray(group)
+    if group.shape != finite.shape:
+        raise ThresholdError(f"groups of shape {group.shape} for {finite.size} clips")
+    return group[finite]
+
+
+def _of_groups(
+    score: np.ndarray, rate: float, finite: np.ndarray, member: np.ndarray
+) -> Threshold:
+    """`conformal` where clips belong together; `member` numbers the finite ones'."""
+    score = np.asarray(score, np.float64).ravel()[finite]
+    size = np.bincount(member)
+    order = np.argsort(score, kind="stable")
+    weight = (1 / (len(size) * size[member]))[order]
+    above = np.cumsum(weight[::-1])[::-1] - weight  # of those that come after
+    place = int(np.argmax(above <= rate * (1 + 1e-9)))
+    value = float(score[order[place]])
+    share = np.bincount(member, weights=score > value) / size
+    promised = rate + (1 - rate) / (len(size) + 1)
+    return Threshold(
+        method="conformal",
+        value=value,
+        false_alarm_rate=float(share.mean()),
+        clips=len(score),
+        left_out=int(finite.size - finite.sum()),
+        parameters={
+            "asked": float(rate),
+            "groups": float(len(size)),
+            "promised": float(promised),
+        },
+        remark=(
+            f"of {len(size):,} groups: of a new one's clips at most"
+            f" {100 * promised:.3g} % are promised to lie above on average"
+        ),
     )
 
 

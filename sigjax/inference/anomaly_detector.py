@@ -8,9 +8,12 @@ There is no share of anomalies to guess. A part of the normal examples is kept f
 training, and the threshold is the one that a new normal example exceeds with at most
 the probability that was asked for, whatever the distribution of scores (split conformal
 prediction, `sigjax.evals.thresholds.conformal`). That holds on average over draws of
-the held-out examples, if they are as exchangeable with the new ones as with each other:
-windows that overlap, or that follow each other in one recording, are not, so give
-`groups`, or call `calibrate` with examples of another day.
+the held-out examples, if they are as exchangeable with the new ones as with each other.
+Rows that were drawn one by one are. Windows are not: those of one recording are alike,
+and a new recording is another machine, load or day. What is assumed of windows is that
+*recordings* are exchangeable, so give `groups`: whole recordings are held out, and the
+promise is of windows of a new recording, looser the fewer there are (`threshold_`
+says by how much). Twenty and more are wanted; `calibrate` takes them too.
 """
 
 import dataclasses
@@ -77,8 +80,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
       random_state: Of weights, order, noise and the held-out share.
 
     Attributes:
-      threshold_: `Threshold` of the anomaly score; `describe` and `at_most` say what it
-        promises. Missing until it is calibrated.
+      threshold_: `Threshold` of the anomaly score; `at_most`, and with groups
+        `remark`, say what it promises. Missing until it is calibrated.
       offset_: `-threshold_.value`.
       held_out_: Int `[m]`, rows that were held out.
       loss_curve_: Float32 `[epochs]`, mean training loss.
@@ -130,7 +133,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
           X: `[n, d]` or `[n, s, c]`, normal examples.
           y: Not looked at.
           groups: `[n]`, what stays together (recording, machine, day): whole groups are
-            held out. The promise is then of new groups, and the fewer the looser.
+            held out. The promise is then of new groups, and the fewer the looser. That
+            groups are exchangeable is all that is assumed.
 
         Raises:
           ValueError: Values are missing or of a wrong shape, or a parameter is.
@@ -165,22 +169,27 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
         self.held_out_ = held
         for name in ("threshold_", "offset_"):
             self.__dict__.pop(name, None)
-        return self.calibrate(x[held]) if len(held) else self
+        if not len(held):
+            return self
+        own = None if groups is None else np.asarray(groups)[held]
+        return self.calibrate(x[held], groups=own)
 
     def calibrate(
-        self, X: Any, *, false_alarm_rate: float | None = None
+        self, X: Any, *, groups: Any = None, false_alarm_rate: float | None = None
     ) -> "AutoencoderDetector":
         """Sets the threshold anew, on normal examples that were not trained on.
 
         Args:
           X: As those of `fit`.
+          groups: `[n]`, as those of `fit`; each example alone by default.
           false_alarm_rate: In place of the detector's own.
 
         Raises:
           ThresholdError: They are too few for the rate; says how many it needs.
         """
         rate = self.false_alarm_rate if false_alarm_rate is None else false_alarm_rate
-        self.threshold_ = thresholds.conformal(self.anomaly_score(X), rate)
+        score = self.anomaly_score(X)
+        self.threshold_ = thresholds.conformal(score, rate, group=groups)
         self.offset_ = -self.threshold_.value
         return self
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sigjax.data.synthetic.bearing import RATE_HZ, bearing_windows
+from sigjax.data.synthetic.bearing import PASSING_HZ, RATE_HZ, bearing_windows
 
 
 def test_damage_adds_blows_and_nothing_else():
@@ -29,3 +29,24 @@ def test_windows_are_of_recordings_which_do_not_depend_on_how_many_there_are():
     assert np.abs(one.x[:3] - one.x[3:6]).max() > 0.1
     with pytest.raises(ValueError, match="0 healthy and 0 damaged"):
         bearing_windows(healthy=0, damaged=0)
+
+
+def test_knocks_are_of_all_recordings_and_keep_no_time():
+    given = {"windows": 1, "samples": 64_000, "seed": 3}
+    alone, beside = (
+        bearing_windows(healthy=1, damaged=1, knocks_hz=k, **given).x[..., 0]
+        for k in (0, 8)
+    )
+    added = (beside - alone).astype(np.float64)
+    for knocks in added:
+        # A knock rings for 12 ms: what comes within 20 ms of another is one.
+        loud = np.flatnonzero(np.abs(knocks) > 0.2)
+        begins = loud[np.flatnonzero(np.diff(loud, prepend=-1000) > 160)]
+        assert 35 < len(begins) < 80
+        gaps = np.diff(begins)
+        assert gaps.std() > 0.5 * gaps.mean()  # blows' are 1 % apart
+    assert np.abs(added[0] - added[1]).max() > 0.2
+
+
+def test_rates_of_passing_are_those_of_the_speeds():
+    assert PASSING_HZ == pytest.approx((85.92, 107.4))

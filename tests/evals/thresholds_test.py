@@ -87,6 +87,51 @@ def test_conformal_is_the_order_statistic_that_it_names():
         thresholds.conformal(score, 0.0099)
 
 
+def test_a_group_counts_the_same_however_many_clips_it_has():
+    score = np.array([*range(10), *range(100, 190)], float)
+    group = np.repeat(["quiet", "loud"], [10, 90])
+    # Half of the weight is on ten clips: 5 % of all is a tenth of the loud one's.
+    found = thresholds.conformal(score, 0.05, group=group)
+    assert found.value == 180.0 and found.false_alarm_rate == pytest.approx(0.05)
+    assert thresholds.conformal(score, 0.55, group=group).value == 8.0
+    order = np.random.default_rng(0).permutation(100)
+    again = thresholds.conformal(score[order], 0.05, group=group[order])
+    assert again == found and found.at_most is None
+    odd = np.append(score, [np.nan, np.inf])
+    left = thresholds.conformal(odd, 0.05, group=np.append(group, ["x", "quiet"]))
+    assert (left.value, left.left_out, left.parameters["groups"]) == (180.0, 2, 2)
+    assert thresholds.Threshold.from_dict(json.loads(json.dumps(found.as_dict())))
+    with pytest.raises(thresholds.ThresholdError, match="groups of shape"):
+        thresholds.conformal(score, 0.05, group=group[1:])
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.9, 1.0])
+def test_new_groups_clips_lie_above_as_seldom_as_is_promised(alike):
+    """The mean over calibrations; clips alone would promise far less than is true."""
+    rng, k, each = np.random.default_rng(1), 6, 20
+    above, bound = [], []
+    for _ in range(800):
+        own = np.sqrt(alike) * rng.normal(size=(k + 1, 1))
+        score = own + np.sqrt(1 - alike) * rng.normal(size=(k + 1, each))
+        group = np.repeat(np.arange(k), each)
+        found = thresholds.conformal(score[:k].ravel(), 0.1, group=group)
+        above.append((score[k] > found.value).mean())
+        bound.append(found.parameters["promised"])
+    assert set(bound) == {0.1 + 0.9 / 7}
+    error = np.std(above) / np.sqrt(len(above))
+    assert np.mean(above) < bound[0] + 3 * error
+    if alike == 1:  # Its clips are one clip, and 6 are too few for 10 %.
+        assert np.mean(above) == pytest.approx(1 / 7, abs=4 * error)
+    if alike == 0:
+        assert np.mean(above) == pytest.approx(0.1, abs=0.01)
+
+
+def test_groups_of_one_clip_are_clips():
+    score = np.random.default_rng(2).normal(size=99)
+    alone = thresholds.conformal(score, 0.05)
+    assert thresholds.conformal(score, 0.05, group=np.arange(99)) == alone
+
+
 def test_false_alarms_per_day_are_a_rate_of_clips():
     assert thresholds.clips_per_day(10) == 8640
     rate = thresholds.rate_of(8.64, 10)

@@ -106,9 +106,18 @@ def test_calibration_anew_moves_the_threshold_and_nothing_else():
 def test_whole_groups_are_held_out():
     group = np.repeat(["a", "b", "c", "d"], 25)
     detector = AutoencoderDetector(**QUICK)
-    held = detector.fit(rows(100, 0), groups=group).held_out_
+    x = rows(100, 0)
+    held = detector.fit(x, groups=group).held_out_
     counts = [np.isin(np.flatnonzero(group == name), held).sum() for name in "abcd"]
     assert sorted(counts) == [0, 0, 25, 25]
+    # The promise is of new groups, of which two say little.
+    assert detector.threshold_.parameters["groups"] == 2
+    assert "of 2 groups" in detector.threshold_.remark
+    assert detector.threshold_.at_most is None
+    again = clone(detector).fit(x, groups=group)
+    again.calibrate(x[held], groups=group[held])
+    assert again.threshold_ == detector.threshold_
+    assert again.calibrate(x[held]).threshold_.at_most is not None
 
 
 @pytest.mark.parametrize(

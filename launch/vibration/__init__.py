@@ -1,0 +1,1 @@
+"""Anomalies in vibration: recordings, detectors, questions, tables and figure."""
