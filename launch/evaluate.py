@@ -3,7 +3,7 @@ r"""Evaluates a trained model on people it was not trained on.
 A run of launch.finetune, on the people its config tests:
   python -m launch.evaluate --workdir=runs/har
 
-A bundle, on people of any labelled set that has its classes:
+A bundle, on data of any origin that it can be judged by; see below:
   python -m launch.evaluate --bundle=runs/har/bundle --dataset=sets/capture24 \
       --scheme=Willetts2018 --split=paper_80_20 --side=test --output=eval
 
@@ -19,10 +19,20 @@ A run of autoencoders or GANs: losses, PCA of equal size and purity of codes, pi
 A run of section classifiers or autoencoders of machine sounds, or of all its parts:
   python -m launch.evaluate --workdir=runs/asd
 
-A run of launch.finetune on audio events or mixtures of them, or a bundle on clips:
+A run of launch.finetune on audio events or mixtures of them:
   python -m launch.evaluate --workdir=runs/esc50
-  python -m launch.evaluate --bundle=runs/esc50/bundle --dataset=sets/esc50 \
-      --split=test --output=eval
+
+What --dataset is, by what the bundle holds; it has the classes that the model knows:
+
+  wrist classifier    a labelled set of launch.build_dataset; --scheme, --split
+  audio events        a set of launch.build_events; --split=test, or fold5
+  segmenter           the same, from which mixtures are made; or a folder of recordings
+                      with an events.csv: path, start_s, end_s, label
+  classifier of       what launch.extract takes for it, with labels: a table of
+    examples          launch.build_calls, a labelled wrist set, an .npz; --split
+  autoencoder         the same, labelled or not, or files and folders as launch.predict
+                      takes them; PCA of equal size is fitted to the other splits, or
+                      without --split to what is evaluated
 
 Of people: windows do not overlap, and every label counts once. Balanced accuracy,
 Cohen's kappa and macro-F1 come with intervals over people. `RUN/eval/SIDE` (or
@@ -31,7 +41,7 @@ predictions.parquet (a row per label window) and embeddings.png (PCA and UMAP).
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from absl import app, flags
@@ -40,12 +50,14 @@ from etils import epath
 from launch import command, finetune, runtime
 from launch.audio_events import conclusion as event_conclusion
 from launch.audio_events import evaluation as event_evaluation
-from launch.audio_events.prediction import open_model
 from launch.audio_events.system import EventRecognition
 from launch.autoencoders import finetuning as classifiers
 from launch.autoencoders.classifier import ExampleClassifier
 from launch.autoencoders.evaluation import evaluate_examples
 from launch.autoencoders.examples import ExampleSections
+from launch.autoencoders.masked import ExampleMae
+from launch.autoencoders.masked import evaluate as evaluate_masked
+from launch.evaluating import Asked, EvaluationError, room_of
 from launch.segmentation import evaluation as segmentation_evaluation
 from launch.segmentation import finetuning as segmentation
 from launch.segmentation.system import SoundSegmentation
@@ -56,16 +68,15 @@ from launch.sounds.autoencoder import SoundAutoencoder
 from launch.sounds.sections import SoundSections
 from launch.systems import Run, command_of, runs_of
 from launch.wrist import conclusion
+from launch.wrist.bundle_evaluation import labelled_windows, open_classifier
 from launch.wrist.evaluate_pretraining import evaluate_pretraining
-from launch.wrist.evaluation import EvaluationError, evaluate
+from launch.wrist.evaluation import evaluate
 from launch.wrist.har_wrist import HarWrist
 from launch.wrist.wrist_mae import WristMae
-from sigjax import export
-from sigjax.data.labelled import LabelledSet
-from sigjax.data.windows import LabelledWindows, WindowConfig
+from sigjax.data import audio
+from sigjax.data.clips import ManifestError
+from sigjax.data.windows import WindowConfig
 from sigjax.evals.predictions import PredictionsError
-from sigjax.inference.audio_events import AudioEventsModel
-from sigjax.inference.classifier import ClassifierModel
 from sigjax.train.writer import prepare_workdir
 
 # Who can be evaluated of a run; "unused" are people of its set on no side.
@@ -76,7 +87,9 @@ EXPECTED_ERRORS = (
     *asd_submission.EXPECTED_ERRORS,
     *sound_evaluation.EXPECTED_ERRORS,
     EvaluationError,
+    ManifestError,
     PredictionsError,
+    audio.AudioError,
 )
 
 
@@ -111,19 +124,17 @@ def evaluate_run(
             )
         return _evaluate_sounds(runs, workdir, options.get("bootstrap", 1000))
     system = runs[0].system
-    if isinstance(system, EventRecognition):
-        return _evaluate_events(system, workdir, side, options)
-    if isinstance(system, SoundSegmentation):
-        return _evaluate_segmentation(system, workdir, side)
-    if isinstance(system, WristMae):
-        return evaluate_pretraining(system, workdir)
-    if isinstance(system, ExampleClassifier):
-        return _conclude_classifier(system, workdir, side)
-    if isinstance(system, ExampleSections):
-        return evaluate_examples(system, workdir)
-    if not isinstance(system, HarWrist):
-        which = f"{workdir} is a run of {command_of(system)}"
-        raise EvaluationError(f"{which}, which writes its figures itself")
+    options["allow_training_people"] = allow_training_people
+    for kind, evaluate_one in _OF_SYSTEMS:
+        if isinstance(system, kind):
+            return evaluate_one(system, workdir, side, options)
+    which = f"{workdir} is a run of {command_of(system)}"
+    raise EvaluationError(f"{which}, which writes its figures itself")
+
+
+def _evaluate_people(
+    system: HarWrist, workdir: epath.Path, side: str, options: dict[str, Any]
+) -> str:
     data = system.open_data(workdir)
     result = conclusion.conclude(system, data, workdir)
     people = data.unused if side == "unused" else data.people.get(cast(Any, side))
@@ -134,7 +145,7 @@ def evaluate_run(
         raise EvaluationError(
             f"nobody is on the side {side!r} of {workdir}; people: {sides}"
         )
-    source = _windows(
+    source = labelled_windows(
         data.dataset,
         people,
         WindowConfig(
@@ -146,13 +157,12 @@ def evaluate_run(
         ),
     )
     return evaluate(
-        _classifier(workdir / "bundle"),
+        open_classifier(workdir / "bundle"),
         source,
         workdir / "eval" / side,
         side=side,
         trained=result,
         name=workdir.name,
-        allow_training_people=allow_training_people,
         **options,
     )
 
@@ -195,8 +205,9 @@ def _evaluate_events(
 
 
 def _conclude_classifier(
-    system: ExampleClassifier, workdir: epath.Path, side: str
+    system: ExampleClassifier, workdir: epath.Path, side: str, options: dict[str, Any]
 ) -> str:
+    del options
     if side != "test":
         raise EvaluationError(
             f"--side={side}: a classifier of examples is evaluated on the side test"
@@ -206,8 +217,9 @@ def _conclude_classifier(
 
 
 def _evaluate_segmentation(
-    system: SoundSegmentation, workdir: epath.Path, side: str
+    system: SoundSegmentation, workdir: epath.Path, side: str, options: dict[str, Any]
 ) -> str:
+    del options
     if side not in segmentation_evaluation.SIDES:
         sides = ", ".join(segmentation_evaluation.SIDES)
         raise EvaluationError(f"--side={side}: mixtures have the sides {sides}")
@@ -222,31 +234,36 @@ def _evaluate_segmentation(
     return segmentation_evaluation.table(found, folder, title)
 
 
+def _whole(evaluate_one: Callable[..., str]) -> Callable[..., str]:
+    """Of a run whose held-out examples are one side, whichever is asked for."""
+    return lambda system, workdir, side, options: evaluate_one(system, workdir)
+
+
+# The first that a system is, with what evaluates its runs.
+_OF_SYSTEMS: tuple[tuple[type, Callable[..., str]], ...] = (
+    (EventRecognition, _evaluate_events),
+    (SoundSegmentation, _evaluate_segmentation),
+    (WristMae, _whole(evaluate_pretraining)),
+    (HarWrist, _evaluate_people),
+    (ExampleClassifier, _conclude_classifier),
+    (ExampleMae, _whole(evaluate_masked)),
+    (ExampleSections, _whole(evaluate_examples)),
+)
+
+
 def evaluate_bundle(
     bundle: epath.PathLike,
     dataset: epath.PathLike,
     output: epath.PathLike,
-    *,
-    scheme: str = "",
-    split: str = "",
-    side: str = "test",
-    min_purity: float = 0.0,
-    allow_training_people: bool = False,
-    **options: Any,
+    **asked: Any,
 ) -> str:
-    """Evaluates a bundle on people of a labelled set.
+    """Evaluates a bundle on given data, by what evaluates runs of its kind.
 
     Args:
-      bundle: What `launch.finetune` wrote.
-      dataset: Folder of a labelled set, or of a set of audio events.
+      bundle: Of a model that `launch.evaluating.ROOMS` has.
+      dataset: What the top of this file says of it.
       output: Folder for the results.
-      scheme: Label scheme; the set's default if empty.
-      split: Division of people by name or path; everybody if empty. Of audio events
-        splits, separated by commas.
-      side: Side of the division.
-      min_purity: A label counts if this share of its raw samples has it.
-      allow_training_people: Also evaluate people who were trained on.
-      **options: See `evaluate`.
+      **asked: Fields of `launch.evaluating.Asked`.
 
     Returns:
       A table for the terminal.
@@ -254,59 +271,7 @@ def evaluate_bundle(
     Raises:
       EXPECTED_ERRORS: With messages that say what to change.
     """
-    if export.MODELS[export.read_info(bundle)["model"]] is AudioEventsModel:
-        folder = prepare_workdir(output)
-        found = event_evaluation.evaluate_bundle(
-            open_model(bundle),
-            dataset,
-            folder,
-            splits=tuple(filter(None, split.split(","))),
-            bootstrap=options.get("bootstrap", 1000),
-            seed=options.get("seed", 0),
-        )
-        return event_evaluation.table(found, folder, epath.Path(bundle).name)
-    model = _classifier(epath.Path(bundle))
-    opened = LabelledSet.open(dataset)
-    people = opened.side(split, side) if split else tuple(opened.people)
-    window_s = model.signal.window_s
-    config = WindowConfig(
-        scheme=scheme or opened.default_scheme,
-        window_s=window_s,
-        stride_s=window_s,
-        tail="reach_back",
-        min_purity=min_purity,
-    )
-    return evaluate(
-        model,
-        _windows(opened, people, config),
-        prepare_workdir(output),
-        side=f"{side} of {split}" if split else "everybody",
-        trained=model.info.get("extra") or {},
-        name=epath.Path(bundle).name,
-        allow_training_people=allow_training_people,
-        **options,
-    )
-
-
-def _classifier(bundle: epath.Path) -> ClassifierModel:
-    model = export.load(bundle)
-    if not isinstance(model, ClassifierModel):
-        raise EvaluationError(
-            f"{bundle} holds no classifier of wrist recordings or audio events: train"
-            " one with launch.finetune; of others give --workdir=RUN"
-        )
-    return model
-
-
-def _windows(
-    dataset: LabelledSet, people: Sequence[str], config: WindowConfig
-) -> LabelledWindows:
-    try:
-        return LabelledWindows(dataset, people, config)
-    except finetune.EXPECTED_ERRORS:
-        raise
-    except ValueError as error:  # Lengths that do not fit the set's records.
-        raise EvaluationError(f"{dataset.path}: {error}") from error
+    return room_of(bundle).evaluate_bundle(bundle, dataset, output, Asked(**asked))
 
 
 def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
@@ -317,9 +282,9 @@ def define_flags(values: flags.FlagValues = flags.FLAGS) -> None:
 
     text("workdir", None, "Run of launch.finetune or launch.pretrain.")
     text("bundle", None, "Bundle to evaluate instead of a run.")
-    text("dataset", None, "With --bundle: folder of a labelled set.")
+    text("dataset", None, "With --bundle: what it is judged by; see above.")
     text("scheme", "", "With --bundle: label scheme.")
-    text("split", "", "With --bundle: division of people, or splits of clips.")
+    text("split", "", "With --bundle: division of people, or splits.")
     text("submission", None, "Instead: folder of anomaly_score_*.csv to score.")
     text("truth", None, "With --submission: ground truth, or a manifest with labels.")
     text("output", None, "With --bundle or --submission: folder for the results.")

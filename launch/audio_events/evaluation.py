@@ -120,7 +120,7 @@ def evaluate(
         batch_size=data.config.batch_size,
     )
     step = f"step {trained['chosen_step']}: {trained['rule']}"
-    return _write(
+    return write(
         found,
         folder,
         title=f"{data.dataset.name}, {side}, {step}",
@@ -131,71 +131,7 @@ def evaluate(
     )
 
 
-def evaluate_bundle(
-    model: AudioEventsModel,
-    dataset: epath.PathLike,
-    folder: epath.Path,
-    *,
-    splits: tuple[str, ...] = (),
-    hop_s: float = 0.0,
-    bootstrap: int = 1000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Scores clips of any set with a bundle; see `evaluate`.
-
-    Args:
-      model: The recogniser.
-      dataset: Folder of a set of audio events.
-      folder: Gets the files.
-      splits: Of the set; all if empty.
-      hop_s: From one window of a clip to the next; 0 for windows that do not overlap.
-      bootstrap: Resamples of sources.
-      seed: Of the resamples.
-
-    Raises:
-      ConfigError: The set is of another rate or kind, or of classes that the model does
-        not know.
-    """
-    opened = EventSet.open(dataset)
-    if opened.rate_hz != model.rate_hz:
-        raise ConfigError(
-            f"{opened.path} is of {opened.rate_hz} Hz, the model takes {model.rate_hz}"
-            f" Hz: build the set again with --rate_hz={model.rate_hz}"
-        )
-    if tuple(opened.classes) != tuple(model.classes):
-        raise ConfigError(
-            f"{opened.path} has labels of {', '.join(opened.classes)}, the model of"
-            f" {', '.join(model.classes)}"
-        )
-    for head, names in opened.classes.items():
-        unknown = [name for name in names if name not in model.classes[head]]
-        if unknown:
-            raise ConfigError(
-                f"{len(unknown)} classes of {opened.path} are none of the model's:"
-                f" {', '.join(unknown[:5])}{', ...' if unknown[5:] else ''}; the model"
-                f" knows {', '.join(model.classes[head][:5])}, ..."
-            )
-    clips = opened.where(split=splits or None)
-    if not len(clips):
-        raise ConfigError(
-            f"{opened.path} has no split {', '.join(splits)}: it has"
-            f" {', '.join(opened.splits)}"
-        )
-    found = predictions(model, opened, clips, hop_s=hop_s)
-    which = ", ".join(splits) or "all clips"
-    about = {"name": opened.name, "fingerprint": opened.fingerprint}
-    return _write(
-        found,
-        folder,
-        title=f"{opened.name}, {which}",
-        simulated=opened.simulated,
-        about={"side": which, "dataset": {"path": str(opened.path), **about}},
-        bootstrap=bootstrap,
-        seed=seed,
-    )
-
-
-def _write(
+def write(
     found: evals.EventPredictions,
     folder: epath.Path,
     *,
@@ -205,6 +141,17 @@ def _write(
     bootstrap: int,
     seed: int,
 ) -> dict[str, Any]:
+    """Scores predictions and writes the results; returns the figures, JSON-able.
+
+    Args:
+      found: Of clips.
+      folder: Gets the files; see `sigjax.evals.audio_events.write_evaluation`.
+      title: Of the pictures.
+      simulated: Whether the clips are.
+      about: Put into metrics.json.
+      bootstrap: Resamples of sources.
+      seed: Of the resamples.
+    """
     scored = evals.score(found, bootstrap=bootstrap, seed=seed)
     evals.write_evaluation(
         folder,

@@ -13,9 +13,9 @@ from launch.autoencoders.batches import over
 from launch.autoencoders.drawing import Row
 from launch.autoencoders.examples import ExampleSections
 from launch.autoencoders.report import shown
+from sigjax.data.examples.config import ExampleDataConfig
 from sigjax.data.examples.example_set import ExampleSet
 from sigjax.data.examples.points import ring_centres
-from sigjax.data.examples.stream import ExampleData
 from sigjax.evals.autoencoders import linear, modes, neighbours
 from sigjax.evals.autoencoders.linear import Pca
 from sigjax.evals.autoencoders.pictures import Cloud
@@ -53,31 +53,47 @@ def evaluate_examples(system: ExampleSections, workdir: epath.Path) -> str:
     found = data.held_out_set if data.validation_source else data.train_set
     folder = workdir / "eval" / split
     folder.mkdir(parents=True, exist_ok=True)
-    evaluation = _Evaluation(system, task, variables, data, found)
+    evaluation = Evaluation(task, variables, system.data, found, data.train_set)
     figures = evaluation.figures()
     side = "held-out" if split == "validation" else "training"
     title = f"{workdir.name}, step {step}, {side} examples"
     evaluation.draw(folder, title)
     text = json.dumps({"step": step, "examples": len(found.x), **figures}, indent=1)
     replace_file(folder / "metrics.json", f"{text}\n".encode())
-    return _table(figures, f"{title}: {len(found.x)}", folder)
+    return table(figures, f"{title}: {len(found.x)}", folder)
 
 
-class _Evaluation:
-    """Codes, reconstructions and figures of one set of examples."""
+class Evaluation:
+    """Codes, reconstructions and figures of one set of examples.
+
+    Attributes:
+      pca: Principal components, as many as a code has numbers; None of a generator, or
+        if a code has as many as the examples.
+    """
 
     def __init__(
         self,
-        system: ExampleSections,
         task: Any,
         variables: Mapping[str, Any],
-        data: ExampleData,
+        config: ExampleDataConfig,
         found: ExampleSet,
+        fitted: ExampleSet,
     ):
-        self.system, self.task, self.variables = system, task, variables
-        self.data, self.found = data, found
+        """Encodes the examples and fits PCA.
+
+        Args:
+          task: Reconstruction, Generation or AdversarialAutoencoding.
+          variables: Of its model.
+          config: How they were read: batch size, and which classes were trained on.
+          found: Which are evaluated.
+          fitted: Which PCA is fitted to.
+        """
+        self.task, self.variables, self.config = task, variables, config
+        self.found, self.fitted = found, fitted
         self.key = jax.random.key(_SEED)
         self.generates = isinstance(task, Generation)
+        m = task.model_config
+        self.shape = m.output_shape if self.generates else m.input_shape
         self.input = self._input(found.x)
         self.pca: Pca | None = None
         if not self.generates:
@@ -85,21 +101,20 @@ class _Evaluation:
             self.pca = self._fit_pca()
 
     def _over(self, function, x):
-        size = self.system.data.batch_size
+        size = self.config.batch_size
         return over(function, x, self.variables, batch_size=size)
 
     def _input(self, x: np.ndarray) -> np.ndarray:
-        own, shape = self.task.config.input, self.system.input_shape()
-        return self._over(lambda _, raw: example_input(raw, own, shape), x)
+        own = self.task.config.input
+        return self._over(lambda _, raw: example_input(raw, own, self.shape), x)
 
     def _fit_pca(self) -> Pca | None:
-        """Of training examples; None if a code has as many numbers as there are."""
-        x, size = self.data.train_set.x, self.code.shape[1]
+        """None if a code has as many numbers as there are."""
+        x, size = self.fitted.x, self.code.shape[1]
         if len(x) > _PCA_ROWS:
             rows = np.random.default_rng(_SEED).permutation(len(x))[:_PCA_ROWS]
             x = x[np.sort(rows)]
-        values = int(np.prod(self.system.input_shape()))
-        if size >= min(len(x) - 1, values):
+        if size >= min(len(x) - 1, int(np.prod(self.shape))):
             return None
         return linear.fit_pca(self._input(x), size)
 
@@ -159,7 +174,7 @@ class _Evaluation:
 
     def _detection(self) -> dict[str, float]:
         """How well scores tell classes apart that were not trained on."""
-        wanted, label = self.system.data.trained_classes, self.found.label
+        wanted, label = self.config.trained_classes, self.found.label
         if not wanted:
             return {}
         normal = [self.found.classes.index(name) for name in wanted]
@@ -174,7 +189,7 @@ class _Evaluation:
         made = self.sampled(_SAMPLES)
         if made is None:
             return {}
-        c = self.system.data
+        c = self.config
         if c.source == "points" and c.points.kind == "ring":
             found = modes.coverage(made, ring_centres(c.points), max(c.points.sd, 1e-6))
             return {
@@ -204,7 +219,7 @@ class _Evaluation:
         """Writes pictures of some examples, and of codes of two numbers."""
         own = self.task.config.input
         every = np.arange(len(self.found.x))
-        first = self.found.rows(drawing.spread(every, self.system.data.batch_size))
+        first = self.found.rows(drawing.spread(every, self.config.batch_size))
         batch = {"x": first.x, "label": first.label}
         look = jax.jit(lambda v, b, key: shown(self.task, v, b, key))
         output = jax.device_get(look(self.variables, batch, self.key))
@@ -256,7 +271,8 @@ _SAYINGS = {
 }
 
 
-def _table(figures: Mapping[str, float], title: str, folder: epath.Path) -> str:
+def table(figures: Mapping[str, float], title: str, folder: epath.Path) -> str:
+    """Figures and files for the terminal."""
     names = [name for name in _SAYINGS if name in figures]
     names = [name for name in figures if name not in _SAYINGS] + names
     lines = [

@@ -1,5 +1,6 @@
 """What the systems that learn from examples have in common."""
 
+import abc
 import dataclasses
 from collections.abc import Mapping
 from typing import Any, cast
@@ -22,7 +23,7 @@ from sigjax.train.sharding import MeshConfig
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class ExampleSections:
+class ExampleSections(abc.ABC):
     """Sections of a config: data and training. A system adds `task` and `model`."""
 
     seed: int
@@ -31,9 +32,9 @@ class ExampleSections:
     train: TrainConfig
     mesh: MeshConfig
 
+    @abc.abstractmethod
     def input_shape(self) -> tuple[int, ...]:
         """What the model takes, without the batch."""
-        raise NotImplementedError
 
     def batch_spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
         """Shapes of a global batch, known without opening any data."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
-import numpy as np
 from etils import epath
 
+from launch.autoencoders import classifier_evaluation as evaluation
 from launch.autoencoders.batches import over
 from launch.autoencoders.classifier import ExampleClassifier
 from launch.autoencoders.export import learnt, preprocessing_of, signal_of
@@ -17,20 +17,11 @@ from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.examples.example_set import ExampleSet, digest
 from sigjax.data.examples.supervised import SupervisedData
-from sigjax.evals.bootstrap import interval, resamples
-from sigjax.evals.classification import (
-    Predictions,
-    score,
-    write_evaluation,
-    write_predictions,
-)
-from sigjax.evals.classification_figures import confusion as draw_confusion
-from sigjax.evals.tables import write_csv
+from sigjax.evals.classification import Predictions
 from sigjax.train.checkpoint import latest_variables
 from sigjax.train.writer import replace_file
 
 _SIDE = "test"
-_RESAMPLES = 1000
 
 
 def check(system: ExampleClassifier) -> None:
@@ -191,15 +182,7 @@ def predictions_of(
     task = system.make_task(data)
     size = system.data.batch_size
     probability = over(task.probabilities, found.x, variables, batch_size=size)
-    grouped = bool((found.group != "").all())
-    return Predictions(
-        classes=data.classes,
-        probability=np.asarray(probability, np.float32),
-        label=found.label,
-        person=found.group if grouped else found.ids,
-        recording=found.ids,
-        time=np.zeros(len(found.x)),
-    )
+    return evaluation.predictions(data.classes, probability, found)
 
 
 def _test(
@@ -209,49 +192,14 @@ def _test(
     workdir: epath.Path,
     result: Result,
 ) -> dict[str, Any]:
-    found = data.held_out_set
-    predictions = predictions_of(system, data, variables, found)
-    grouped = bool((found.group != "").all())
-    figures = score(predictions)
-    figures = {
-        "accuracy": _accuracy(predictions),
-        "uar": figures["balanced_accuracy"],
-        **figures,
-    }
-    folder = workdir / "eval" / _SIDE
-    units = "groups" if grouped else "examples"
-    figures["intervals_over"] = units
-    title = (
-        f"{workdir.name}, step {result['chosen_step']}: {figures['labels']} examples"
+    predictions = predictions_of(system, data, variables, data.held_out_set)
+    return evaluation.write(
+        workdir / "eval" / _SIDE,
+        predictions,
+        f"{workdir.name}, step {result['chosen_step']}",
+        grouped=evaluation.is_grouped(data.held_out_set),
+        simulated=data.simulated,
     )
-    note = "SIMULATED data" if data.simulated else ""
-    if grouped:
-        write_evaluation(folder, predictions, figures, title=title, note=note)
-        return figures
-    # An example alone has no figures worth a table or a picture.
-    for name in ("per_person", "mean_of_people"):
-        del figures[name]
-    folder.mkdir(parents=True, exist_ok=True)
-    write_predictions(folder / "predictions.parquet", predictions)
-    counts, classes = figures["confusion"], list(data.classes)
-    rows = [[name, *row] for name, row in zip(classes, counts, strict=True)]
-    write_csv(folder / "confusion.csv", ["truth \\ predicted", *classes], rows)
-    draw_confusion(
-        folder / "confusion.png", np.array(counts), classes, title=title, note=note
-    )
-    text = json.dumps(figures, indent=1, allow_nan=False)
-    replace_file(folder / "metrics.json", f"{text}\n".encode())
-    return figures
-
-
-def _accuracy(predictions: Predictions) -> dict[str, Any]:
-    """Share that is right, with an interval over persons, as `score` has others."""
-    known = predictions.label >= 0
-    right = predictions.predicted[known] == predictions.label[known]
-    names, own = np.unique(predictions.person[known], return_inverse=True)
-    hits, count = np.bincount(own, right), np.bincount(own)
-    drawn = resamples(len(names), _RESAMPLES, 0)
-    return interval(right.mean(), drawn @ hits / (drawn @ count), len(names))
 
 
 def summary(result: Result, workdir: epath.Path) -> str:
@@ -267,14 +215,7 @@ def summary(result: Result, workdir: epath.Path) -> str:
     ]
     test = result["test"]
     if test:
-        told.append(f"test, {test['labels']} examples:")
-        for name in ("accuracy", "balanced_accuracy", "kappa", "macro_f1"):
-            found = test[name]
-            value = "undefined" if found["value"] is None else f"{found['value']:.3f}"
-            if found["low"] is not None:
-                value += f" [{found['low']:.3f}, {found['high']:.3f}]"
-            told.append(f"  {name:<18}{value}")
-        told.append(f"  intervals: resampled {test['intervals_over']}")
+        told += [f"test, {test['labels']} examples:", *evaluation.lines(test)]
     told.append(f"in {workdir}: result.json, eval/{_SIDE}, bundle")
     told.append(f"next: python -m launch.predict FILE --bundle={workdir / 'bundle'}")
     return "\n".join(told)

@@ -20,6 +20,8 @@ from sigjax.inference.base import BundleError, prepare
 from sigjax.inference.example_model import ExampleModel
 from sigjax.train.writer import prepare_workdir, replace_file
 
+# A file that has one costs itself alone.
+READING_ERRORS = (audio.AudioError, FormatError, ExampleError, BundleError)
 # How the examples of a bundle's source are called in a folder.
 _SUFFIXES = {"clips": "sounds", "windows": "device files"}
 
@@ -68,11 +70,13 @@ def each_file(
     folder = prepare_workdir(output)
     used, refused = [], []
     taken: set[str] = set()
-    for path in _files(inputs, model):
+    for path in files_of(inputs, model):
         name = _name_of(path, taken)
         try:
-            used.append(one(path, name, list(_stretches(path, model, overlap)), folder))
-        except (audio.AudioError, FormatError, ExampleError, BundleError) as error:
+            used.append(
+                one(path, name, list(stretches_of(path, model, overlap)), folder)
+            )
+        except READING_ERRORS as error:
             refused.append({"path": str(path), "reason": res.reason(error, str(path))})
     write_csv(folder / "summary.csv", list(used[0]) if used else ["path"], used)
     return folder, used, refused
@@ -137,7 +141,12 @@ def _name_of(path: pathlib.Path, taken: set[str]) -> str:
     return name
 
 
-def _files(inputs: Sequence[str], model: ExampleModel) -> list[pathlib.Path]:
+def files_of(inputs: Sequence[str], model: ExampleModel) -> list[pathlib.Path]:
+    """The files that inputs name, by what the model takes.
+
+    Raises:
+      FileNotFoundError: An input does not exist, or there is none in them.
+    """
     source = model.info["extra"]["examples"]["source"]
     found: list[pathlib.Path] = []
     for where in inputs:
@@ -158,10 +167,10 @@ def _files(inputs: Sequence[str], model: ExampleModel) -> list[pathlib.Path]:
     return list(dict.fromkeys(found))
 
 
-def _stretches(
+def stretches_of(
     path: pathlib.Path, model: ExampleModel, overlap: float
 ) -> Iterator[Stretch]:
-    """What a file holds, as the model takes it.
+    """What a file holds, as the model takes it; windows overlap by a share.
 
     Raises:
       AudioError, FormatError, ExampleError, BundleError: It cannot be read.

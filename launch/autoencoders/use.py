@@ -21,16 +21,15 @@ from launch.autoencoders import drawing
 from launch.autoencoders.drawing import Row
 from launch.autoencoders.reading import (
     Stretch,
-    data_of,
     each_file,
     known_of,
     reported,
     write_csv,
     write_npz,
 )
+from launch.autoencoders.sets import set_of
 from sigjax import export
 from sigjax.data.examples.example_set import ExampleSet, example_set
-from sigjax.data.examples.stream import ExampleError, load_examples
 from sigjax.inference.autoencoder import AutoencoderModel
 from sigjax.inference.base import BundleError
 from sigjax.inference.code_classifier import CodeClassifierModel
@@ -97,13 +96,8 @@ def extract_codes(
     info = export.read_info(bundle)
     classifies = export.MODELS[info["model"]] is CodeClassifierModel
     model: Any = export.load(bundle) if classifies else open_bundle(bundle)
-    loaded = load_examples(data_of(model, manifest, batch_size))
+    loaded = set_of(model, bundle, manifest, batch_size)
     found = loaded.examples
-    if found.shape != model.raw_shape:
-        raise ExampleError(
-            f"{manifest}: examples of {found.shape}, and {bundle} takes"
-            f" {model.raw_shape}"
-        )
     folder = prepare_workdir(output)
     size = {"batch_size": batch_size}
     if classifies:

@@ -1,6 +1,6 @@
-"""Figures of a segmenter on the fixed mixtures of a side."""
+"""Figures of a segmenter on fixed mixtures: of a side of a run, or of a set."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -8,7 +8,7 @@ import numpy as np
 import tqdm
 from etils import epath
 
-from launch.segmentation.system import SoundSegmentation
+from launch.segmentation.system import EvaluationConfig, SoundSegmentation
 from sigjax.data.segmentation.stream import MixtureData, Side
 from sigjax.evals import segmentation as evals
 from sigjax.inference.segmentation import SegmenterModel
@@ -18,15 +18,22 @@ SIDES: tuple[Side, ...] = ("test", "validation", "train")
 
 
 def judged(
-    model: SegmenterModel, system: SoundSegmentation, data: MixtureData, side: Side
+    model: SegmenterModel,
+    mixtures: Iterable[Mapping[str, np.ndarray]],
+    of: str = "judging",
 ) -> Iterator[evals.Judged]:
-    """The mixtures of a side, with what the model says of them."""
-    task, rule = system.make_task(data), model.config.rule
+    """Mixtures with what a model says of them.
+
+    Args:
+      model: The segmenter.
+      mixtures: Batches of `MixtureSource.read`, with `weight`, 0 for a row that is
+        none; of masks with `sources`.
+    """
+    task, rule = model.task, model.config.rule
     target, spectrogram = jax.jit(task.target), jax.jit(task.spectrogram)
-    batches = tqdm.tqdm(
-        data.mixtures(side), disable=None, unit="batch", leave=False, desc="judging"
-    )
-    for batch in batches:
+    for batch in tqdm.tqdm(
+        mixtures, disable=None, unit="batch", leave=False, desc="judging"
+    ):
         given = {k: v for k, v in batch.items() if k != "weight"}
         true = np.asarray(target(given)) > 0.5
         said = np.asarray(model.probabilities(given["wave"]))
@@ -67,17 +74,12 @@ def evaluate(
     Raises:
       sigjax.data.datasets.folders.DatasetError: There is no clip on that side.
     """
-    score = evals.Score(
-        model.classes,
-        threshold=model.config.rule.threshold,
-        frame_s=model.frame_s,
-        tolerances_s=system.evaluation.tolerances_s,
-    )
     step = f"step {trained['chosen_step']}: {trained['rule']}"
-    return evals.write_evaluation(
+    return write(
+        model,
+        judged(model, data.mixtures(side)),
         folder,
-        judged(model, system, data, side),
-        score,
+        system.evaluation,
         about={
             "side": side,
             "dataset": trained["dataset"],
@@ -85,10 +87,50 @@ def evaluate(
             "step": step,
         },
         title=f"{data.dataset.name}, {side}, {step}",
-        note="SIMULATED data" if data.simulated else "",
+        simulated=data.simulated,
+    )
+
+
+def write(
+    model: SegmenterModel,
+    every: Iterable[evals.Judged],
+    folder: epath.Path,
+    how: EvaluationConfig,
+    *,
+    about: Mapping[str, Any],
+    title: str,
+    simulated: bool,
+) -> dict[str, Any]:
+    """Scores what a model says and writes the results.
+
+    Args:
+      model: The segmenter.
+      every: Mixtures or recordings with what it says of them.
+      folder: Gets metrics.json, per_class.csv and examples.png.
+      how: Tolerances, and how many are drawn; the rule is the model's.
+      about: Put into metrics.json.
+      title: Of the picture.
+      simulated: Whether the sound is.
+
+    Returns:
+      What metrics.json holds.
+    """
+    score = evals.Score(
+        model.classes,
+        threshold=model.config.rule.threshold,
         frame_s=model.frame_s,
-        band_hz=mel_frequencies(system.task.mel),
-        examples=system.evaluation.examples,
+        tolerances_s=how.tolerances_s,
+    )
+    return evals.write_evaluation(
+        folder,
+        every,
+        score,
+        about=about,
+        title=title,
+        note="SIMULATED data" if simulated else "",
+        frame_s=model.frame_s,
+        band_hz=mel_frequencies(model.config.task.mel),
+        examples=how.examples,
     )
 
 

@@ -78,7 +78,7 @@ def predict_files(
     """
     model = open_model(bundle)
     results = res.Results(output, asked.key(bundle), fields=("events", "frame_s"))
-    asked = _completed(asked, model)
+    asked = completed(asked, model)
     paths, unsupported = find(inputs, str(output))
     if asked.start_time and len(paths) > 1:
         raise ValueError(
@@ -104,7 +104,7 @@ def predict_files(
     )
 
 
-def _completed(asked: Settings, model: SegmenterModel) -> Settings:
+def completed(asked: Settings, model: SegmenterModel) -> Settings:
     """With a hop of half a window and the bundle's threshold, where none is asked."""
     hop_s = asked.hop_s or model.window_s / 2
     if hop_s > model.window_s:
@@ -121,7 +121,7 @@ def listen(
     model: SegmenterModel,
     path: str,
     asked: Settings,
-    strip: sound_strip.Strip,
+    strip: Any,
     batch_size: int | None = None,
 ) -> tuple[np.ndarray, float, dict[str, int]]:
     """Scores a file, of which no more than some windows are in memory.

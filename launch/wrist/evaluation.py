@@ -7,6 +7,7 @@ from typing import Any
 import tqdm
 from etils import epath
 
+from launch.evaluating import EvaluationError
 from launch.wrist import evaluation_table
 from sigjax.data.windows import LabelledWindows
 from sigjax.evals.classification import score, write_evaluation
@@ -15,10 +16,6 @@ from sigjax.evals.predictions import Predictions
 from sigjax.evals.windows import Classifier, embed_rows, predict_windows
 
 _PROGRESS = functools.partial(tqdm.tqdm, disable=None, unit="batch")
-
-
-class EvaluationError(ValueError):
-    """What is asked for cannot be evaluated, or should not be; says why."""
 
 
 def evaluate(

@@ -207,13 +207,19 @@ def write_evaluation(
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
-    """Figures for the terminal."""
+    """Figures for the terminal; of recordings none of cells, of which nobody knows."""
     cells, frames = found["cells"], found["frames"]
+    what = found.get("about", {}).get("of", "mixtures")
     told = [
-        f"{found['mixtures']:,} mixtures, {found['silent_mixtures']} of them without"
+        f"{found['mixtures']:,} {what}, {found['silent_mixtures']} of them without"
         f" an event ({found['silent_mixtures_with_a_false_event']} with a false one)",
-        f"cells: IoU {_text(cells['iou'])} (mean over classes"
-        f" {_text(cells['iou_macro'])}), F1 {_text(cells['f1'])}",
+    ]
+    if what == "mixtures":
+        told.append(
+            f"cells: IoU {_text(cells['iou'])} (mean over classes"
+            f" {_text(cells['iou_macro'])}), F1 {_text(cells['f1'])}"
+        )
+    told += [
         f"frames: F1 {_text(frames['f1'])} (mean over classes"
         f" {_text(frames['f1_macro'])})",
     ]

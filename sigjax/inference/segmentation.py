@@ -140,6 +140,7 @@ class SegmenterModel:
       config: Architecture, task and rule.
       signal: What it takes in.
       classes: Names, in the order of the scores.
+      task: What it was trained to do.
       info: The whole of `bundle.json`.
     """
 
@@ -165,7 +166,7 @@ class SegmenterModel:
                 f"the bundle names {len(self.classes)} classes but its model has"
                 f" {self.config.model.classes}"
             )
-        self._task = Segmentation(self.config.model, self.config.task)
+        self.task = Segmentation(self.config.model, self.config.task)
 
     def __repr__(self) -> str:
         """One line: what goes in and what comes out."""
@@ -218,7 +219,7 @@ class SegmenterModel:
 
     @functools.cached_property
     def _probabilities(self) -> Any:
-        return jax.jit(lambda v, wave: jax.nn.sigmoid(self._task.scores(v, wave)))
+        return jax.jit(lambda v, wave: jax.nn.sigmoid(self.task.scores(v, wave)))
 
     def frames(self, cells: np.ndarray | jax.Array) -> np.ndarray:
         """Scores of frames `[b, t, v]`, from what `probabilities` gave."""

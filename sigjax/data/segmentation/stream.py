@@ -219,11 +219,7 @@ class MixtureData(SourceData[MixtureSource]):
           DatasetError: There is no such fold or split, no clip to train on, or clips
             have several labels.
         """
-        if dataset.kind != "single":
-            raise DatasetError(
-                f"{dataset.path} is of the kind {dataset.kind!r}: mixtures need clips"
-                " with one label each, of which it is known what sounds"
-            )
+        check_single(dataset)
         self.dataset, self.config, self.reader = dataset, config, config
         self.samples = samples_of(
             "mixture.window_s", config.mixture.window_s, dataset.rate_hz
@@ -330,6 +326,19 @@ class MixtureData(SourceData[MixtureSource]):
             seed=self.config.seed,
             read_threads=self.config.read_threads,
             prefetch_batches=self.config.prefetch_batches,
+        )
+
+
+def check_single(dataset: EventSet) -> None:
+    """Refuses sets that no mixtures can be made of.
+
+    Raises:
+      DatasetError: Clips have several labels.
+    """
+    if dataset.kind != "single":
+        raise DatasetError(
+            f"{dataset.path} is of the kind {dataset.kind!r}: mixtures need clips"
+            " with one label each, of which it is known what sounds"
         )
 
 
