@@ -13,6 +13,19 @@ on another clip's quiet part; training mixtures are new in every epoch, folds ar
 Any set of launch.build_events with one label a clip will do: a folder whose folders are
 called as their classes, or a table.
 
+An encoder that was trained before comes out of a bundle, or of the run that left it:
+
+  python -m launch.finetune --config=configs/audio_events.py:esc10+scratch+compact \
+      --workdir=runs/classes --config.data.dataset=sets/esc10 --config.data.test_fold=5
+  python -m launch.finetune --config=configs/segmentation.py:dat \
+      --workdir=runs/masks --config.data.dataset=sets/esc10 \
+      --config.encoder.weights=runs/classes
+
+and so do those of autoencoders of log-mels (`stack`; task.mel must be theirs) and of
+classifiers of sections (`sections`, `mobilenet`); the decoder starts at random. Its
+parameters are under `encoder/`: --config.optim.multipliers="(('^encoder/', 0.1),)"
+lets them learn ten times as slowly. Of one set, give both the same data.test_fold.
+
 Variants (after a colon; several are joined by +, from left to right):
   frames   events in time alone: a score for every class and frame.
   event    one class: what is an event and what is background; learnt in minutes.
@@ -21,6 +34,7 @@ Variants (after a colon; several are joined by +, from left to right):
   dat      a narrow deformable audio transformer as the encoder of a decoder.
   ast      tokens of a small AST; its only skip is the spectrogram itself.
   sections, mobilenet  a section classifier's, or MobileNetV2's stages.
+  stack    convolutions, those of configs/autoencoder.py:fsdd.
   compact  a narrow U-Net on 2 s and batches of 16: minutes on two CPU cores.
   demo     compact, on simulated clips.
   smoke    a few steps on seconds of simulated sound, < 20 s.
@@ -46,6 +60,8 @@ by the commands above with the seeds 0 and 1, on 160 mixtures of fold 5 each:
 
 import ml_collections
 
+from configs.networks.stacks import convolutions
+
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
     """Masks by a U-Net, or the variants named by `arg`, one after another."""
@@ -61,6 +77,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         "ast": ast,
         "sections": sections,
         "mobilenet": mobilenet,
+        "stack": stack,
         "compact": compact,
         "demo": demo,
         "smoke": smoke,
@@ -137,6 +154,7 @@ def masks() -> ml_collections.ConfigDict:
         fcn=None,
         encoder_decoder=None,
     )
+    c.encoder = dict(weights="")
     c.evaluation = dict(
         rule=dict(threshold=0.5, least_bands=4, gap_s=0.06, least_s=0.06),
         tolerances_s=(0.02, 0.04, 0.1, 0.2),
@@ -267,6 +285,12 @@ def sections(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def mobilenet(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """MobileNetV2 at a quarter of its width."""
     return _encoder(c, mobilenet=dict(classes=0, alpha=0.25, dtype="auto"))
+
+
+def stack(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Convolutions of stride 2."""
+    layers = convolutions((64, 64, 1), (16, 32, 64), 16, "identity")["encoder"]
+    return _encoder(c, stack=layers[:3])
 
 
 def compact(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:

@@ -65,7 +65,12 @@ def model_of(system: EventRecognition, data: EventData) -> Pretrained:
     counts = class_counts(data)
     if not system.encoder.weights:
         return Pretrained(model=system.classifier(counts), given={}, source={})
-    path = _bundle(epath.Path(system.encoder.weights).expanduser())
+    path = bundle_in(epath.Path(system.encoder.weights).expanduser())
+    if path is None:
+        raise ConfigError(
+            f"encoder.weights={system.encoder.weights} holds no bundle: give one of"
+            " launch.convert, or a finished run of launch.finetune"
+        )
     found = export.load(path)
     if not isinstance(found, AudioEventsModel):
         raise ConfigError(
@@ -80,8 +85,7 @@ def model_of(system: EventRecognition, data: EventData) -> Pretrained:
             f" {type(theirs).__name__}"
         )
     ours = system.encoder.architecture
-    kept = {name: getattr(ours, name) for name in DECIDED_HERE[wanted]}
-    model = system.classifier(counts, dataclasses.replace(theirs, **kept))
+    model = system.classifier(counts, adopted(theirs, ours))
     params = jax.tree.map(np.asarray, found.params)
     backbone, notes = _fitted(params["backbone"], model, system.task)
     given = {"backbone": backbone}
@@ -95,30 +99,50 @@ def model_of(system: EventRecognition, data: EventData) -> Pretrained:
     )
 
 
-def _bundle(path: epath.Path) -> epath.Path:
+def bundle_in(path: epath.Path) -> epath.Path | None:
+    """The bundle that a folder is, or that the run in it left; None without one."""
     for folder in (path, path / "bundle"):
         if (folder / "bundle.json").exists():
             return folder
-    raise ConfigError(
-        f"encoder.weights={path} holds no bundle: give one of launch.convert, or a"
-        " finished run of launch.finetune"
-    )
+    return None
+
+
+def adopted(
+    theirs: AstConfig | DatConfig, ours: AstConfig | DatConfig
+) -> AstConfig | DatConfig:
+    """An architecture of weights, with what the config decides whatever they are."""
+    kept = {name: getattr(ours, name) for name in DECIDED_HERE[type(theirs)]}
+    return dataclasses.replace(theirs, **kept)
 
 
 def _fitted(
     params: Mapping[str, Any], model: AudioClassifierConfig, task: AudioEventsConfig
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """A backbone's parameters for the task's spectrograms and the config's ablations.
+    """A backbone's parameters for the task; see `fitted`."""
+    x = jax.ShapeDtypeStruct((1, task.frames, task.fbank.n_mels), np.float32)
+    own = jax.eval_shape(AudioClassifier(model).init, jax.random.key(0), x)
+    return fitted(params, own["params"]["backbone"])
+
+
+def fitted(
+    params: Mapping[str, Any], own: Mapping[str, Any]
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A backbone's parameters for other spectrograms and the config's ablations.
 
     Positions and tables of positions are resized; an input adaptor or offset network
     that the config does without is left out. What else does not fit stays as it is, and
     is refused where training starts.
+
+    Args:
+      params: As trained.
+      own: Arrays or their shapes, of the backbone that is to start from them.
+
+    Returns:
+      The parameters, and notes for people of what was changed, left out or not there.
     """
-    x = jax.ShapeDtypeStruct((1, task.frames, task.fbank.n_mels), np.float32)
-    own = jax.eval_shape(AudioClassifier(model).init, jax.random.key(0), x)
     found: dict[str, Any] = {}
     resized, left_out = 0, set()
-    wanted: Any = traverse_util.flatten_dict(own["params"]["backbone"])
+    wanted: Any = traverse_util.flatten_dict(dict(own))
     value: Any
     for path, value in traverse_util.flatten_dict(dict(params)).items():
         extra = {"adaptor", "offsets"}.intersection(path)

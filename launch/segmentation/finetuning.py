@@ -1,5 +1,6 @@
 """What launch.finetune does with segmentation of sound."""
 
+import dataclasses
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -8,7 +9,7 @@ import jax
 from etils import epath
 
 from launch.finetuning import Result, Start
-from launch.segmentation import evaluation
+from launch.segmentation import evaluation, weights
 from launch.segmentation.system import SoundSegmentation
 from sigjax import export
 from sigjax.config import ConfigError
@@ -26,6 +27,7 @@ def check(system: SoundSegmentation) -> None:
     Raises:
       ConfigError: Saying which.
     """
+    weights.check(system)
     system.make_task()
 
 
@@ -38,20 +40,23 @@ def start(
     """Task and batches; see `launch.finetuning.Room`.
 
     Raises:
-      ConfigError: The selection does not fit the data.
+      ConfigError: The selection does not fit the data, or the encoder's weights the
+        encoder.
     """
-    del workdir
     if system.train.select and not len(data.sides["validation"]):
         raise ConfigError(
             f"train.select={system.train.select!r} needs clips to choose the step with:"
             " set data.validation_fold, data.validation_splits or"
             " data.validation_fraction, or train.select to '' for the last step"
         )
+    found = weights.pretrained(system, workdir)
+    system = dataclasses.replace(system, model=found.model)
+    task = system.make_task(data)
     if jax.process_index() == 0:
-        for remark in data.remarks:
+        for remark in (*data.remarks, *found.notes):
             print(remark, flush=True)
     save()
-    return Start(system.make_task(data), data, {})
+    return Start(task, data, found.given)
 
 
 def conclude(
@@ -70,6 +75,8 @@ def conclude(
         result = json.loads(file.read_text())
         if (result["chosen_step"], result["last_step"]) == (step, last):
             return result
+    found = weights.pretrained(system, workdir)
+    system = dataclasses.replace(system, model=found.model)
     result: Result = {
         "chosen_step": step,
         "last_step": last,
@@ -82,6 +89,11 @@ def conclude(
             "parameters": sum(
                 int(leaf.size) for leaf in jax.tree.leaves(variables["params"])
             ),
+        },
+        "encoder": {
+            "weights": system.encoder.weights or "from scratch",
+            "source": dict(found.source),
+            "notes": list(found.notes),
         },
         "clips": {side: len(clips) for side, clips in data.sides.items()},
         "classes": list(data.classes),
@@ -147,6 +159,11 @@ def _export(
     )
 
 
+def _told(result: Result) -> str:
+    """What the encoder started from; runs of before say nothing of it."""
+    return result.get("encoder", {}).get("weights", "from scratch")
+
+
 def summary(result: Result, workdir: epath.Path) -> str:
     """A result in a few lines, for the terminal."""
     data = result["dataset"]
@@ -157,8 +174,8 @@ def summary(result: Result, workdir: epath.Path) -> str:
         + (", SIMULATED" if data["simulated"] else "")
         + f": clips {counts}",
         f"{result['model']['kind']} of {result['model']['parameters']:,} parameters,"
-        f" {result['model']['target']}; step {result['chosen_step']} of"
-        f" {result['last_step']}: {result['rule']}",
+        f" {result['model']['target']}, encoder {_told(result)}; step"
+        f" {result['chosen_step']} of {result['last_step']}: {result['rule']}",
     ]
     if result["test"]:
         told += lines(result["test"])

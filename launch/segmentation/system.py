@@ -66,6 +66,24 @@ class SegmenterArchitecture:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderConfig:
+    """What the encoder of an `encoder_decoder` starts from; the decoder is drawn.
+
+    To keep it as it is, set `optim.multipliers=(("^encoder/", 0.0),)`.
+
+    Attributes:
+      weights: A bundle, or a run that left one: of `launch.finetune` or
+        `launch.convert`, an audio network or a segmenter with a backbone; of
+        `launch.export`, an autoencoder of log-mels that begins with convolutions, or a
+        detector with a classifier of sections. A run of an autoencoder will do. Empty
+        trains from scratch. The encoder's architecture is then theirs, but for what
+        `launch.audio_events.encoders` lists.
+    """
+
+    weights: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class EvaluationConfig:
     """How a trained run is judged.
 
@@ -101,6 +119,7 @@ class SoundSegmentation:
     optim: OptimConfig
     train: TrainConfig
     mesh: MeshConfig
+    encoder: EncoderConfig = EncoderConfig()
 
     @property
     def masks(self) -> bool:
