@@ -9,7 +9,7 @@ import jax
 from etils import epath
 
 from launch.finetuning import Result, Start
-from launch.segmentation import evaluation, weights
+from launch.segmentation import bundle_evaluation, evaluation, weights
 from launch.segmentation.system import SoundSegmentation
 from sigjax import export
 from sigjax.config import ConfigError
@@ -155,7 +155,10 @@ def _export(
         preprocessing={"rate_hz": task.mel.rate_hz},
         source_run={"workdir": str(workdir), "step": result["chosen_step"]},
         labels=data.classes,
-        extra={k: v for k, v in result.items() if k != "test"},
+        extra={
+            **{k: v for k, v in result.items() if k != "test"},
+            **bundle_evaluation.how_judged(system),
+        },
     )
 
 
