@@ -24,7 +24,7 @@ VARIANTS = {
         *("demo", "seconds", "smoke"),
     ),
     "mae_seconds": ("", "smoke"),
-    "mae_windows": ("", "smoke"),
+    "mae_windows": ("", "both", "smoke"),
     "har_probe": ("", "smoke"),
     "asd_sections": (
         *("", "specific", "mobilenet", "branches", "shipped"),

@@ -98,6 +98,50 @@ def test_overrides_of_a_kind_reach_it_alone_and_mistakes_are_told():
         plan_of("generation", given=wrong)
 
 
+def test_what_a_classifier_starts_from_is_all_that_differs():
+    """The same people, windows, labels and steps, for every start and share."""
+    plan = plan_of("initialisation", given=dataclasses.replace(GIVEN, seeds=2))
+    alike, learnt, bars = {}, {}, {}
+    for (place, seed), key in plan.places.items():
+        row, cell = plan.sheet.rows[place], plan.cells[key].parent
+        config = cell.config()
+        told = {k: config[k].to_dict() for k in ("data", "task", "optim", "train")}
+        assert (told["data"]["label_seed"], config.seed) == (seed, seed)
+        assert told["data"]["labelled"] == row.x / 100 and not told["train"]["select"]
+        alike.setdefault((row.data, row.x, seed), []).append(told)
+        if cell.parent:
+            own = cell.parent.config().data.to_dict()
+            assert own["labelled"] == 1.0 and cell.parent.config().seed == seed
+            del own["trained_classes"]
+            learnt.setdefault(row.data, []).append(own)
+            of = {k: v for k, v in told["data"].items() if k in own}
+            assert own == {**of, "labelled": 1.0}
+        model = {k: config.model[k] for k in ("encoder", "mae") if k in config.model}
+        bars.setdefault((row.data, bool(model.get("mae"))), []).append(model)
+        if row.against:
+            theirs = plan.sheet.row(row.against)
+            assert theirs.parent == "" and theirs.x == row.x
+            assert theirs.config == row.config  # of the same network
+    assert {len(found) for found in alike.values()} == {4, 7}
+    for group in (*alike.values(), *bars.values()):
+        assert all(found == group[0] for found in group)
+    rows = [row for row in plan.sheet.rows if row.kind == "masked"]
+    assert [row.data for row in rows] == ["wrist", "wrist"]
+
+
+def test_layers_are_denoised_where_rows_say_so():
+    plan = plan_of("initialisation")
+    noise = {}
+    for cell in plan.cells.values():
+        if cell.kind == "autoencoder":
+            kind = cell.config().task.noise.kind
+            noise.setdefault((cell.title, kind), cell.config().task.depth)
+    for (title, kind), depth in noise.items():
+        assert (kind != "none") == ("denoising" in title), title
+        assert bool(depth) == ("layer by layer" in title), title
+    assert sum(kind != "none" for _, kind in noise) == 6
+
+
 def test_simulated_events_are_what_their_config_takes():
     from launch.reproduction.autoencoders import data
 

@@ -321,6 +321,28 @@ def test_a_row_that_failed_is_told_and_real_data_are_not_called_simulated(tmp_pa
     assert (path / "compression-curves.png").stat().st_size > 5000
 
 
+def test_repeats_are_held_against_those_of_the_same_seed():
+    """Numbers of seeds that move together differ by less than they spread."""
+
+    def row(seeds):
+        return scores.RowScore({"f1": scores._of_numbers(seeds)})
+
+    rows = [
+        types.SimpleNamespace(title=title, against="bar" if at else "")
+        for at, title in enumerate(("bar", "ours", "once"))
+    ]
+    found = [row([0.2, 0.5, 0.8]), row([0.31, 0.6, 0.89]), row([0.4])]
+    sheet = types.SimpleNamespace(rows=rows, metrics={"f1": None})
+    runs = {at: [scores._Run({}, {}, {}, None)] for at in range(3)}
+    plan = types.SimpleNamespace(sheet=sheet)
+    bar, ours, once = scores._with_differences(plan, found, runs)
+    assert bar.difference is None
+    assert ours.difference["seeds"] == pytest.approx([0.11, 0.1, 0.09])
+    half = ours.difference["high"] - ours.difference["value"]
+    assert half == pytest.approx(4.303 * 0.01 / np.sqrt(3), rel=1e-3)
+    assert once.difference["value"] == pytest.approx(-0.1)  # to the mean of three
+
+
 def test_one_seed_has_no_spread_and_few_groups_are_no_units():
     values = np.linspace(0, 1, 12)[None]
     one = scores._of_examples(values, np.array(["a", "b"] * 6))

@@ -8,7 +8,9 @@ import pytest
 from sigjax.losses.classification import weighted_cross_entropy
 from sigjax.models.autoencoder import Autoencoder, AutoencoderConfig
 from sigjax.models.code_classifier import CodeClassifier, CodeClassifierConfig
+from sigjax.models.mae import Mae, MaeConfig
 from sigjax.nn.stack import Layer
+from sigjax.signal.patches import patchify
 from sigjax.tasks.code_classification import (
     CodeClassification,
     CodeClassificationConfig,
@@ -64,6 +66,29 @@ def test_its_code_is_the_autoencoders_with_the_same_encoder(code):
     np.testing.assert_allclose(logits, expected, atol=1e-6)
 
 
+MAE = MaeConfig(patch_size=4, width=8, depth=1, num_heads=2, mlp_dim=8)
+
+
+def test_its_code_is_the_mean_of_a_masked_autoencoders_tokens():
+    x = jax.random.normal(jax.random.key(2), (3, 6, 2))
+    model = CodeClassifierConfig(input_shape=(6, 2), mae=MAE, classes=3)
+    assert model.code_shape == (8,)
+    theirs = jax.jit(Mae(MAE).init)(KEY, patchify(x, 2))["params"]
+    variables = jax.jit(CodeClassifier(model).init)(KEY, x)
+    given = {name: v for name, v in theirs.items() if name != "head"}
+    own = variables["params"]["encoder"]
+    assert jax.tree.structure(own) == jax.tree.structure(given)
+    variables["params"]["encoder"] = given
+    found, tokens = jax.jit(
+        lambda variables, theirs: (
+            CodeClassifier(model).apply(variables, x, method="encode"),
+            Mae(MAE).apply({"params": theirs}, patchify(x, 2), method="encode"),
+        )
+    )(variables, theirs)
+    np.testing.assert_allclose(found, np.mean(tokens, axis=1), atol=1e-6)
+    assert np.std(tokens, axis=1).max() > 0.01  # tokens differ
+
+
 @pytest.mark.parametrize("frozen", [False, True])
 def test_a_frozen_encoder_gets_no_gradient_and_keeps_its_statistics(frozen):
     task = _task(frozen)
@@ -104,6 +129,14 @@ def test_evaluation_sums_to_figures_of_all_labels():
 def test_sizes_that_do_not_meet_are_refused():
     with pytest.raises(ValueError, match="classes must be 2 at least, got 1"):
         CodeClassifierConfig(input_shape=(5, 2), encoder=LAYERS, classes=1)
+    with pytest.raises(ValueError, match="needs one encoder"):
+        CodeClassifierConfig(input_shape=(5, 2), classes=2)
+    with pytest.raises(ValueError, match="needs one encoder"):
+        CodeClassifierConfig(input_shape=(6, 2), encoder=LAYERS, mae=MAE)
+    with pytest.raises(ValueError, match=r"4 values do not divide \(5, 2\)"):
+        CodeClassifierConfig(input_shape=(5, 2), mae=MAE)
+    with pytest.raises(ValueError, match="no gaussian code"):
+        CodeClassifierConfig(input_shape=(6, 2), mae=MAE, code="gaussian")
     with pytest.raises(ValueError, match="vector of even length"):
         CodeClassifierConfig(
             input_shape=(5, 2), encoder=LAYERS[:1], classes=2, code="gaussian"
