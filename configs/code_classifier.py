@@ -41,9 +41,19 @@ has seen it, and it chooses nothing. Labels that choose the step are others than
 that are learnt from, and are there at every share; `train.select=""` does without them.
 Every share gets as many steps; another `data.label_seed` shows other labels.
 
+The masked autoencoder of paper 000 learns from the same windows without labels, and is
+given here to the same command; without weights its network starts from scratch:
+  python -m launch.pretrain --config=configs/mae_windows.py --workdir=runs/mae \
+      --config.data.path=sets/sp_sw_har
+  python -m launch.finetune --config=configs/code_classifier.py:wrist+mae \
+      --workdir=runs/few_mae --config.data.path=sets/sp_sw_har \
+      --config.encoder.weights=runs/mae --config.data.labelled=0.03
+Its encoder may also be one of recordings (configs/mae_seconds.py, mae_wrist.py), a run
+or a bundle, if the sizes in `model.mae` are its own (`--config.model.mae.width=96`) and
+its patches divide a window; who is in its recordings is not compared.
+
 `data.train_fraction` of configs/har_wrist.py is another share, of people with all their
-labels, and its windows are others. So the masked autoencoder of paper 000 can stand
-beside these only with all labels, on the same test people.
+labels, and its windows are others.
 
 The slides print no number.
 """

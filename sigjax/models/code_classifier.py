@@ -128,6 +128,7 @@ class CodeClassifier(nn.Module):
             samples = patch_samples(self.config.mae, self.config.input_shape)
             tokens = self.encoder.encode(patchify(x, samples))
             return tokens.astype(jnp.float32).mean(axis=1)
+        assert isinstance(self.encoder, Stack)
         code = self.encoder(x, train).x.astype(jnp.float32)
         return jnp.split(code, 2, axis=-1)[0] if self.config.code != "plain" else code
 
