@@ -18,7 +18,7 @@ from sigjax.data.audio_events.stream import EventData
 from sigjax.inference.audio_events import AudioEventsModel, EventModelConfig
 from sigjax.inference.base import SignalConfig
 from sigjax.train.checkpoint import latest_variables
-from sigjax.train.writer import replace_file
+from sigjax.train.writer import replace_file, validation_at
 
 
 def conclude(system: EventRecognition, data: EventData, workdir: epath.Path) -> Result:
@@ -61,7 +61,7 @@ def conclude(system: EventRecognition, data: EventData, workdir: epath.Path) -> 
             "fingerprint": data.dataset.fingerprint,
             "simulated": data.simulated,
         },
-        "validation": _validation(workdir, step)
+        "validation": validation_at(workdir, step)
         if len(data.sides["validation"])
         else None,
         "test": None,
@@ -103,20 +103,6 @@ def _weights(system: EventRecognition) -> str:
         last = average.last_epoch or "last"
         return f"mean of the ends of epochs {average.first_epoch} to {last}"
     return "of the step"
-
-
-def _validation(workdir: epath.Path, step: int) -> dict[str, float]:
-    """The validation clips' figures at a step, from the run's log."""
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    for line in reversed(lines):
-        values = json.loads(line)
-        if values["step"] == step:
-            return {
-                name.removeprefix("val_"): value
-                for name, value in values.items()
-                if name.startswith("val_")
-            }
-    return {}
 
 
 def _export(

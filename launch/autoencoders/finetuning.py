@@ -19,7 +19,7 @@ from sigjax.data.examples.example_set import ExampleSet, digest
 from sigjax.data.examples.supervised import SupervisedData
 from sigjax.evals.classification import Predictions
 from sigjax.train.checkpoint import latest_variables
-from sigjax.train.writer import replace_file
+from sigjax.train.writer import replace_file, validation_at
 
 _SIDE = "test"
 
@@ -103,7 +103,7 @@ def conclude(
             "test": digest(data.held_out_set),
         },
         "remarks": data.remarks,
-        "validation": _logged(workdir, step) if data.validation_source else None,
+        "validation": validation_at(workdir, step) if data.validation_source else None,
         "test": None,
     }
     _export(system, data, workdir, variables, result)
@@ -156,20 +156,6 @@ def _groups(data: SupervisedData) -> dict[str, list[str]]:
     return {
         name: sorted(set(found.group.tolist()) - {""}) for name, found in sides.items()
     }
-
-
-def _logged(workdir: epath.Path, step: int) -> dict[str, float]:
-    """The validation figures at a step, from the run's log."""
-    for line in reversed((workdir / "metrics.jsonl").read_text().splitlines()):
-        values = json.loads(line)
-        found = {
-            name.removeprefix("val_"): value
-            for name, value in values.items()
-            if name.startswith("val_")
-        }
-        if values["step"] == step and found:
-            return found
-    return {}
 
 
 def predictions_of(

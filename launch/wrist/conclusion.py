@@ -21,7 +21,7 @@ from sigjax.evals.windows import predict_windows
 from sigjax.inference.base import SignalConfig
 from sigjax.models.window_classifier import WindowClassifierConfig
 from sigjax.train.checkpoint import latest_variables
-from sigjax.train.writer import replace_file
+from sigjax.train.writer import replace_file, validation_at
 
 Result = dict[str, Any]
 
@@ -81,7 +81,9 @@ def conclude(
             "fingerprint": data.dataset.fingerprint,
             "simulated": data.simulated,
         },
-        "validation": _validation(workdir, step) if data.people["validation"] else None,
+        "validation": validation_at(workdir, step)
+        if data.people["validation"]
+        else None,
         "test": None,
     }
     _export(system, data, workdir, model, variables, result)
@@ -154,20 +156,6 @@ def _selected_on(system: HarWrist, data: HarData) -> str:
         return "last step"
     both = set(data.people["validation"]) & set(data.people["test"])
     return "the reported people" if both else "validation people"
-
-
-def _validation(workdir: epath.Path, step: int) -> dict[str, float]:
-    """The validation people's figures at a step, from the run's log."""
-    lines = (workdir / "metrics.jsonl").read_text().splitlines()
-    for line in reversed(lines):
-        values = json.loads(line)
-        if values["step"] == step:
-            return {
-                name.removeprefix("val_"): value
-                for name, value in values.items()
-                if name.startswith("val_")
-            }
-    return {}
 
 
 def _export(

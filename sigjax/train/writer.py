@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 from sigjax.train import events
 
+_LOG = "metrics.jsonl"
+
 
 class WorkdirError(OSError):
     """The working directory cannot be written; the message says why and what to do."""
@@ -57,6 +59,28 @@ def replace_file(path: epath.Path, content: bytes) -> None:
         raise WorkdirError(f"cannot write {path}: {error}") from error
 
 
+def validation_at(workdir: epath.Path, step: int) -> dict[str, float]:
+    """The validation figures at a step, from the run's log; empty if it has none.
+
+    Args:
+      workdir: Of the run.
+      step: Whose line to read: a run that went on may have later ones.
+
+    Returns:
+      Values by name, without the `val_` that the log has before them.
+    """
+    for line in reversed((workdir / _LOG).read_text().splitlines()):
+        values = json.loads(line)
+        found = {
+            name.removeprefix("val_"): value
+            for name, value in values.items()
+            if name.startswith("val_")
+        }
+        if values["step"] == step and found:
+            return found
+    return {}
+
+
 class _GrowingFile:
     """A file that is appended to, also in an object store, which cannot append."""
 
@@ -93,7 +117,7 @@ class Writer:
         self._active = jax.process_index() == 0
         if not self._active:
             return
-        path = workdir / "metrics.jsonl"
+        path = workdir / _LOG
         self._lines = _GrowingFile(path, _kept_lines(path, start_step))
         # The names that TensorBoard looks for; a run that goes on adds a file.
         name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
