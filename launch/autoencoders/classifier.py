@@ -132,6 +132,12 @@ class ExampleClassifier(ExampleSections):
             masked.check(self.model, self.data, data)
             return masked
         found = read_weights(self.encoder.weights, workdir)
+        if found.model.base != "none":
+            raise ConfigError(
+                f"encoder.weights={found.path!r} encodes deviations from its examples'"
+                f" mean (model.base={found.model.base!r}), which a classifier does not:"
+                " train one with model.base='none', such as the variant 'initial'"
+            )
         model = self.model
         found.check_encoder(
             model.input_shape, model.encoder, self.task.input, self.data

@@ -5,6 +5,7 @@ from typing import Any
 
 from etils import epath
 
+from launch.autoencoders.base import base_of
 from launch.autoencoders.examples import ExampleSections
 from launch.autoencoders.weights import StartConfig, read_weights, stopped
 from sigjax.config import ConfigError
@@ -48,12 +49,13 @@ class ExampleAutoencoder(ExampleSections):
             raise ConfigError(str(error)) from error
 
     def given(self, task: Any, data: Any, workdir: epath.Path) -> dict[str, Any]:
-        """Variables of another run, or nothing: then they are drawn.
+        """Variables of another run, or what a base is; what is not given is drawn.
 
         Raises:
-          ConfigError: The other is not of this architecture or input.
+          ConfigError: The other is not of this architecture or input, or there are too
+            few examples for a base.
         """
-        del task, data
+        del task
         if not self.encoder.weights:
             if self.task.depth > 1:
                 raise ConfigError(
@@ -61,7 +63,7 @@ class ExampleAutoencoder(ExampleSections):
                     " encoder.weights to the run of depth"
                     f" {self.task.depth - 1}"
                 )
-            return {}
+            return base_of(self.model, self.task.input, data.train_set)
         found = read_weights(self.encoder.weights, workdir)
         found.check(self.model, self.task.input, self.data)
         return found.variables

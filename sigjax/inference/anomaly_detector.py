@@ -322,6 +322,8 @@ class AutoencoderDetector(OutlierMixin, BaseEstimator):
                     f"network takes examples of {self.network.input_shape}, these are"
                     f" of {shape}"
                 )
+            if self.network.base != "none":
+                raise ValueError("values are standardised here: network.base is 'none'")
             return self.network
         if self.kind not in _WIDTHS:
             raise ValueError(f"kind is 'dense' or 'conv', got {self.kind!r}")

@@ -6,12 +6,14 @@ loss and its input.
 """
 
 import dataclasses
+import math
 from typing import Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sigjax.models.autoencoder_base import AutoencoderBase, Base, check_base
 from sigjax.nn.layer_grammar import WEIGHTED
 from sigjax.nn.pooling import Pooled
 from sigjax.nn.stack import (
@@ -52,6 +54,11 @@ class AutoencoderConfig:
       residual: The decoder makes what is to be added to the input, for denoising: what
         has little noise is then left as it is (Zhang et al. 2017, arXiv 1608.03981,
         Sect. III-B). A code alone decodes to that correction.
+      base: What of the training examples the network adds to (collection `statistics`;
+        `AutoencoderBase`): `"mean"`: it is given deviations from the mean example over
+        their standard deviation, and makes such. `"principal"`: its code and what it
+        decodes are added to those of the principal components, too, as many as a code
+        has numbers. Whoever trains has to set them: `launch.pretrain` does.
     """
 
     input_shape: tuple[int, ...]
@@ -61,6 +68,7 @@ class AutoencoderConfig:
     decoder_activation: Activation = "identity"
     code: Literal["plain", "gaussian"] = "plain"
     residual: bool = False
+    base: Base = "none"
 
     def __post_init__(self):
         """Refuses networks whose sizes do not meet; the message names the layer."""
@@ -88,6 +96,8 @@ class AutoencoderConfig:
                 f"the decoder makes {made} of the code {self.code_shape}, but the"
                 f" input is {self.input_shape}"
             )
+        values, end = math.prod(self.input_shape), self.decoder_layers[-1]
+        check_base(self.base, self.code_shape, values, end, self.residual)
 
     def _check_decoder_kind(self):
         if not self.tied:
@@ -247,6 +257,8 @@ class AutoencoderOutput(NamedTuple):
 class Autoencoder(nn.Module):
     """Encoder and decoder. Parameters: `{"encoder": {"layer0": ...}, "decoder": ...}`.
 
+    With a base it is under `base`, in the collection `statistics` and in parameters.
+
     Attributes:
       config: The architecture.
       dtype: What it computes in.
@@ -256,9 +268,13 @@ class Autoencoder(nn.Module):
     dtype: jnp.dtype = _FLOAT32
 
     def setup(self):
-        """Two stacks."""
-        self.encoder = Stack(self.config.encoder, self.dtype)
-        self.decoder = Stack(self.config.decoder_layers, self.dtype)
+        """Two stacks, and what they add to."""
+        c = self.config
+        self.encoder = Stack(c.encoder, self.dtype)
+        self.decoder = Stack(c.decoder_layers, self.dtype)
+        if c.base != "none":
+            size = math.prod(c.code_shape)
+            self.base = AutoencoderBase(c.base, c.input_shape, size)
 
     def __call__(
         self, x: Float[Array, "b *a"], train: bool = False, key: PRNGKey | None = None
@@ -276,11 +292,10 @@ class Autoencoder(nn.Module):
         """
         if key is not None and self.config.code != "gaussian":
             raise ValueError("only a gaussian code is drawn: no key for a plain one")
-        encoded, pooled, hidden = self._encoded(x, train)
-        mean = log_variance = None
-        code = encoded
-        if self.config.code == "gaussian":
-            mean, log_variance = jnp.split(encoded, 2, axis=-1)
+        code, log_variance, pooled, hidden = self._encoded(x, train)
+        mean = None
+        if log_variance is not None:
+            mean = code
             code = mean if key is None else _sample(key, mean, log_variance)
         reconstruction = self.decode(code, train, pooled)
         if self.config.residual:
@@ -289,10 +304,7 @@ class Autoencoder(nn.Module):
 
     def encode(self, x: Float[Array, "b *a"], train: bool = False) -> Array:
         """The code, float32 `[b, *code_shape]`; the mean if it is gaussian."""
-        encoded = self._encoded(x, train)[0]
-        if self.config.code == "gaussian":
-            return jnp.split(encoded, 2, axis=-1)[0]
-        return encoded
+        return self._encoded(x, train)[0]
 
     def posterior(
         self, x: Float[Array, "b *a"], train: bool = False
@@ -304,7 +316,8 @@ class Autoencoder(nn.Module):
         """
         if self.config.code != "gaussian":
             raise ValueError("a plain code has no posterior: config.code is 'plain'")
-        mean, log_variance = jnp.split(self._encoded(x, train)[0], 2, axis=-1)
+        mean, log_variance, *_ = self._encoded(x, train)
+        assert log_variance is not None
         return mean, log_variance
 
     def decode(
@@ -329,15 +342,25 @@ class Autoencoder(nn.Module):
             )
         with _where("decoder"):
             out = self.decoder(z, train, pooled, self._shared_kernels())
+        if self.config.base != "none":
+            return self.base.examples(out.x, z)
         return out.x.astype(jnp.float32)
 
     def _encoded(self, x, train):
+        """Codes (means of gaussian ones), their log-variance, poolings, all layers."""
         if x.shape[1:] != self.config.input_shape:
             raise ValueError(
                 f"an example has shape {self.config.input_shape}, got {x.shape[1:]}"
             )
-        x, pooled, hidden = self.encoder(x, train)
-        return x.astype(jnp.float32), pooled, hidden
+        based = self.config.base != "none"
+        given = self.base.deviations(x) if based else x
+        made, pooled, hidden = self.encoder(given, train)
+        code, log_variance = made.astype(jnp.float32), None
+        if self.config.code == "gaussian":
+            code, log_variance = jnp.split(code, 2, axis=-1)
+        if based:
+            code = self.base.code(code, given)
+        return code, log_variance, pooled, hidden
 
     def _shared_kernels(self) -> dict[int, Array] | None:
         """The encoder's kernels by the number of the decoder's layer that has it."""

@@ -198,6 +198,11 @@ class AdversarialAutoencoderConfig(AutoencoderConfig):
                 "an adversarial autoencoder has plain codes, vectors: got"
                 f" {self.code!r} codes of shape {self.code_shape}"
             )
+        if self.base != "none":
+            raise ValueError(
+                f"an adversarial autoencoder adds to nothing: base={self.base!r} must"
+                " be 'none'"
+            )
         try:
             stack_shapes(self.decoder_layers, self.code_shape)
         except ValueError as error:

@@ -134,6 +134,10 @@ class LayerwiseReconstruction(Reconstruction):
             raise ValueError("depth: a learned scale (learn_scale) is of the whole")
         if model.residual:
             raise ValueError("depth: model.residual adds the input to the whole")
+        if model.base != "none":
+            raise ValueError(
+                f"depth: model.base={model.base!r} is of the whole: take 'none'"
+            )
         self.whole, self.block = model, found[config.depth - 1]
         first = config.depth == 1
         whole = dataclasses.replace(config, depth=0)

@@ -84,6 +84,10 @@ def check_likelihood(model: AutoencoderConfig, config: ReconstructionConfig) -> 
             " likelihood: take 'bernoulli' or 'gaussian' (of log_scale -0.3466: the sum"
             " of squared errors and a constant)"
         )
+    if model.base != "none" and likelihood == "bernoulli":
+        raise ValueError(
+            f"model.base={model.base!r} adds values, likelihood='bernoulli' logits"
+        )
     last = model.decoder_layers[-1].activation
     if likelihood == "bernoulli" and last != "identity":
         raise ValueError(
@@ -104,10 +108,11 @@ def check_activations(model: AutoencoderConfig) -> None:
         if not (layer.kind in _MOVES and layer.activation == "identity")
     ]
     last = layers[-1].activation if layers else "identity"
-    if last != "sigmoid" or model.code == "gaussian":
+    if last != "sigmoid" or model.code == "gaussian" or model.base == "principal":
         raise ValueError(
             "sparsity.kind='kl' takes activations for probabilities: the code must be"
-            f" plain and end in 'sigmoid', but is {model.code} and ends in {last!r};"
+            f" plain and end in 'sigmoid', but is {model.code} and ends in {last!r},"
+            f" base={model.base!r};"
             " change it, or take sparsity.kind='l1'"
         )
 
@@ -120,7 +125,7 @@ def closed_layer(model: AutoencoderConfig) -> int | None:
         moves = layer.kind in ("flatten", "reshape")
         if not moves or any(getattr(layer, k) != v for k, v in plain.items()):
             at.append(i)
-    if len(at) != 1 or model.code == "gaussian":
+    if len(at) != 1 or model.code == "gaussian" or model.base != "none":
         return None
     layer = model.encoder[at[0]]
     # On maps a dense layer is applied at every position: its kernel is used repeatedly.

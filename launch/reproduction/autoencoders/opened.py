@@ -74,8 +74,9 @@ class Opened:
 
     @property
     def parameters(self) -> int:
-        """How many numbers were learned."""
-        return sum(x.size for x in jax.tree.leaves(self.variables["params"]))
+        """How many numbers are of the examples: learned, or a base's."""
+        kept = [self.variables.get(name, {}) for name in ("params", "statistics")]
+        return sum(x.size for x in jax.tree.leaves(kept))
 
     def inputs(self, side: str, most: int = 0) -> np.ndarray:
         """Float32 `[n, *input_shape]`: examples as the network takes them.
