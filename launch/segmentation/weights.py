@@ -270,8 +270,8 @@ def _check_names(given: Mapping[str, Any], wanted: Mapping[str, Any], where: str
     Raises:
       ConfigError: Lists what is missing, what is too much and what has another shape.
     """
-    ours = traverse_util.flatten_dict(dict(wanted), sep="/")
-    theirs = traverse_util.flatten_dict(dict(given), sep="/")
+    ours: Any = traverse_util.flatten_dict(dict(wanted), sep="/")
+    theirs: Any = traverse_util.flatten_dict(dict(given), sep="/")
     missing = [
         name
         for name in sorted(ours.keys() - theirs.keys())

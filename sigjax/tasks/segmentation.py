@@ -20,8 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sigjax.losses.events import binary_cross_entropy
-from sigjax.losses.segmentation import dice
+from sigjax.losses.segmentation import dice, weighted_cross_entropy
 from sigjax.models.encoder_decoder import EncoderDecoder, EncoderDecoderConfig
 from sigjax.models.fcn import Fcn, FcnConfig
 from sigjax.models.unet import UNet, UNetConfig
@@ -52,8 +51,11 @@ class SegmentationConfig:
       criterion_db: Of the ideal binary mask.
       prior: Probability that a model's scores of 0 stand for. Near the share of cells
         that are in events it spares training the steps that find that (Lin et al.
-        2017, arXiv 1708.02002, Sect. 3.3).
+        2017, arXiv 1708.02002, Sect. 3.3). Of a share s and a `positive_weight` w that
+        is `w s / (w s + 1 - s)`.
       cross_entropy: Weight of the binary cross-entropy, a mean over cells and classes.
+      positive_weight: In it, of cells that are in an event of the class; see
+        `sigjax.losses.segmentation.weighted_cross_entropy`.
       dice: Weight of one minus the soft Dice coefficient.
     """
 
@@ -64,6 +66,7 @@ class SegmentationConfig:
     criterion_db: float = 0.0
     prior: float = 0.5
     cross_entropy: float = 1.0
+    positive_weight: float = 1.0
     dice: float = 0.0
 
     def __post_init__(self):
@@ -74,6 +77,10 @@ class SegmentationConfig:
             raise ValueError(
                 "cross_entropy and dice must not be negative, nor both 0, got"
                 f" {self.cross_entropy:g} and {self.dice:g}"
+            )
+        if not self.positive_weight > 0:
+            raise ValueError(
+                f"positive_weight must be above 0, got {self.positive_weight:g}"
             )
         if self.samples < 1:
             raise ValueError(f"window_s={self.window_s:g} has no sample")
@@ -232,8 +239,9 @@ class Segmentation:
         c, rows = self.config, len(scores)
         parts = {}
         if c.cross_entropy:
-            flat = scores.reshape(rows, -1), target.reshape(rows, -1)
-            parts["cross_entropy"] = binary_cross_entropy(*flat)
+            parts["cross_entropy"] = weighted_cross_entropy(
+                scores, target, c.positive_weight
+            )
         if c.dice:
             parts["dice"] = dice(scores, target)
         total = sum(

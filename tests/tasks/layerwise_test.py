@@ -148,6 +148,37 @@ def test_a_layer_reconstructs_what_the_layers_below_make_of_clean_examples():
     assert made.shape == batch["x"].shape
 
 
+def test_noise_of_examples_is_what_a_layer_learns_from_and_no_more():
+    """Deeper layers' own input is corrupted; through all layers nothing is undone.
+
+    By `config.noise` a bundle says whether its model undoes noise of examples.
+    """
+    noise, none = CorruptionConfig(kind="gaussian", sd=0.5), CorruptionConfig()
+    assert _task(DEEP, 1, noise=noise).config.noise == noise
+    batch = {"x": _x(DEEP)}
+    noisy, clean = (_task(DEEP, 2, noise=each) for each in (noise, none))
+    assert noisy.config.noise == none
+    variables = jax.jit(noisy.init)(KEY, batch)
+
+    @jax.jit
+    def read(variables):
+        return [
+            (
+                t.evaluate(variables, batch, KEY),
+                [f(variables, batch["x"]) for f in (t.reconstruct, t.score, t.codes)],
+            )
+            for t in (noisy, clean)
+        ]
+
+    (learnt, one), (quiet, other) = read(variables)
+    assert (learnt["reconstruction"] != quiet["reconstruction"]).all()
+    np.testing.assert_allclose(
+        learnt["clean_reconstruction"], quiet["reconstruction"], rtol=1e-5
+    )
+    for a, b in zip(one, other, strict=True):  # reading draws nothing
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
 @pytest.mark.parametrize("model", [DEEP, TIED, POOLED], ids=["deep", "tied", "pooled"])
 def test_the_last_layer_sees_the_whole_network(model):
     """Codes and reconstructions at full depth are those of the whole."""

@@ -76,6 +76,25 @@ def test_a_mask_is_where_a_class_has_more_power_than_all_the_rest(batch):
         assert (found[row, :, :, 1] == np.asarray(above)).mean() > 0.995
 
 
+def test_events_of_a_class_sound_together_before_they_are_compared(batch):
+    """In one band: as waves, not by the power of each, nor the louder one alone."""
+    time = np.arange(SAMPLES) / RATE_HZ
+    tone = np.rint(3000 * np.sin(2 * np.pi * 1000 * time)).astype(np.int16)
+    # With the other two as one it is louder than the third, alone it is not; of two
+    # that cancel each other nothing sounds.
+    sources = np.stack([[tone, tone, 1.5 * tone], [tone, -tone, tone / 2]])
+    label = np.array([[0, 0, 1], [0, 0, 1]], np.int32)
+    sources = sources.astype(np.int16)
+    noise = np.random.default_rng(0).normal(0, 20, (2, SAMPLES)).astype(np.int16)
+    given = dict(wave=sources.sum(axis=1, dtype=np.int16) + noise, sources=sources)
+    given |= dict(label=label, start=np.zeros_like(label), stop=label + SAMPLES)
+    given = {name: jnp.asarray(value) for name, value in given.items()}
+    found = np.asarray(jax.jit(make().target)(given))
+    band = np.abs(mel_frequencies(CONFIG.mel) - 1000).argmin()
+    np.testing.assert_array_equal(found[0, 2:-2, band, :2], [[1, 0]] * 13)
+    np.testing.assert_array_equal(found[1, 2:-2, band, :2], [[0, 1]] * 13)
+
+
 def test_a_higher_criterion_takes_cells_away(batch):
     one, other = (
         np.asarray(jax.jit(make(criterion_db=db).target)(batch)) for db in (0.0, 20.0)
@@ -96,7 +115,7 @@ def test_scores_of_frames_are_means_over_bands_and_zero_is_the_prior(batch):
 
 
 def test_figures_are_those_of_the_metrics(batch):
-    task = make(dice=0.5)
+    task = make(dice=0.5, positive_weight=3.0)
     variables = jax.jit(task.init)(jax.random.key(0), batch)
     found = jax.jit(task.evaluate)(variables, batch, jax.random.key(1))
     np.testing.assert_allclose(
@@ -105,7 +124,10 @@ def test_figures_are_those_of_the_metrics(batch):
     means = {k: np.asarray(np.asarray(v).mean(axis=0)) for k, v in found.items()}
     figures = task.summarise(means)
     true = np.asarray(task.target(batch)) > 0.5
-    said = np.asarray(task.scores(variables, batch["wave"])) > 0
+    scores = np.asarray(task.scores(variables, batch["wave"]))
+    said = scores > 0
+    each = np.log1p(np.exp(np.where(true, -scores, scores))) * np.where(true, 3.0, 1.0)
+    np.testing.assert_allclose(found["cross_entropy"], each.mean((1, 2, 3)), rtol=1e-4)
     counts = metrics.cell_counts(true, said)
     assert figures["f1"] == pytest.approx(metrics.macro(metrics.f1(counts)), rel=1e-5)
     assert figures["iou"] == pytest.approx(metrics.macro(metrics.iou(counts)), rel=1e-5)
@@ -121,6 +143,7 @@ def test_what_does_not_fit_is_refused(batch):
         make().spectrogram(batch["wave"][:, 1:])
     with pytest.raises(ValueError, match="leaves out the borders"):
         Segmentation(dataclasses.replace(MODEL, padding="valid"), CONFIG)
-    for wrong in ({"prior": 1.0}, {"cross_entropy": 0.0}, {"dice": -1.0}):
+    wrongs = ({"prior": 1.0}, {"cross_entropy": 0.0}, {"dice": -1.0})
+    for wrong in (*wrongs, {"positive_weight": 0.0}):
         with pytest.raises(ValueError):
             make(**wrong)
