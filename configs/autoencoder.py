@@ -21,7 +21,8 @@ Data:
   digits         scikit-learn's 1,797 digits of 8 x 8, a fifth held out: no network.
                  The network is narrower: 64-48-32-12-3.
   fsdd           log-mels of 0.63 s of spoken digits at 8 kHz, 64 frames x 64 bands, by
-                 convolutions to 16 numbers; `data.path` is of launch.build_calls.
+                 convolutions, on top of principal components (model.base), to 16
+                 numbers; `data.path` is of launch.build_calls.
   wrist          2-s windows of a labelled wrist set at 30 Hz (launch.build_dataset with
                  --record_s=1 --label_s=1), denoised: white noise -5 to 20 dB below the
                  movement. `data.path` is the set; data.held_out_groups are five people
@@ -58,7 +59,7 @@ import ml_collections
 from ml_collections.config_dict import placeholder
 
 from configs.networks.examples import digits, fsdd, values_of, waves, wrist
-from configs.networks.stacks import convolutions, dense
+from configs.networks.stacks import convolutions, dense, slides, spectrogram
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
@@ -156,6 +157,7 @@ def deck() -> ml_collections.ConfigDict:
         decoder_activation="identity",
         code="plain",
         residual=False,
+        base="none",
         **dense((784, 128, 64, 12, 3), "relu", "tanh"),
     )
     c.optim = dict(
@@ -199,9 +201,12 @@ def flat(c) -> ml_collections.ConfigDict:
 
 
 def linear(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Undercomplete and linear."""
+    """Undercomplete and linear: less the mean, or the bias would have to learn it."""
     c = flat(c)
     n = values_of(c)
+    c.model.base = "mean"
+    c.optim.learning_rate = 2e-2 if n < 500 else 2e-3
+    c.optim.schedule, c.optim.warmup_epochs = "cosine", 1.0
     return _with(c, dense((n, 16), "identity", "identity"))
 
 
@@ -216,6 +221,7 @@ def deep(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def overcomplete(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """More numbers than there are."""
     last, c = last_of(c), flat(c)
+    c.model.base = _mean_at_most(c)
     n = values_of(c)
     return _with(c, dense((n, 2 * n), "relu", last, "relu"))
 
@@ -223,14 +229,16 @@ def overcomplete(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def sparse(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Few of many."""
     last, c = last_of(c), flat(c)
+    c.model.base = _mean_at_most(c)
     n = values_of(c)
     c.task.sparsity = dict(kind="kl", weight=0.01, rho=0.05, active=0.5)
     return _with(c, dense((n, 2 * n), "sigmoid", last, "sigmoid"))
 
 
 def contractive(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
-    """Rifai et al. 2011."""
+    """Rifai et al. 2011, whose closed form is of examples as they are."""
     last, c = last_of(c), flat(c)
+    c.model.base = "none"
     n = values_of(c)
     c.task.contractive = dict(weight=0.01, method="auto")
     return _with(c, dense((n, n // 2), "sigmoid", last, "sigmoid"))
@@ -257,27 +265,8 @@ def conv(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """The slides' convolutions, or those of `convolutions`."""
     last = last_of(c)
     if c.data.source == "mnist":
-        relu = dict(activation="relu")
         c.model.input_shape = (28, 28, 1)
-        encoder = (
-            dict(kind="conv", width=16, taps=3, stride=3, padding=1, **relu),
-            dict(kind="max_pool", taps=2, stride=2),
-            dict(kind="conv", width=8, taps=3, stride=2, padding=1, **relu),
-            dict(kind="max_pool", taps=2, stride=1),
-        )
-        decoder = (
-            dict(kind="transposed_conv", width=16, taps=3, stride=2, **relu),
-            dict(kind="transposed_conv", width=8, taps=5, stride=3, padding=1, **relu),
-            dict(
-                kind="transposed_conv",
-                width=1,
-                taps=2,
-                stride=2,
-                padding=1,
-                activation=last,
-            ),
-        )
-        return _with(c, dict(encoder=encoder, decoder=decoder))
+        return _with(c, slides(last))
     if c.data.source == "digits":
         c.model.input_shape = (8, 8, 1)
     shape = c.model.input_shape
@@ -304,15 +293,21 @@ def vae(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
         layer["width"] for layer in c.model.encoder if layer["kind"] == "conv"
     )
     shape = c.model.input_shape
-    layers = convolutions(shape, widths, 16, "identity", gaussian=True)
     c.optim.clip_norm = 100.0
-    return _with(c, layers)
+    if c.task.input.kind == "log_mel":
+        return _with(c, spectrogram(shape, 16, gaussian=True))
+    return _with(c, convolutions(shape, widths, 16, "identity", gaussian=True))
 
 
 def l2(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """The slides' second loss."""
     c.task.l2 = 1e-5
     return c
+
+
+def _mean_at_most(c) -> str:
+    """A base for more numbers than there are components."""
+    return "none" if c.model.base == "none" else "mean"
 
 
 def _with(c, layers) -> ml_collections.ConfigDict:
@@ -323,7 +318,7 @@ def _with(c, layers) -> ml_collections.ConfigDict:
 
 def initial(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """An encoder to start a classifier from, that of configs/code_classifier.py."""
-    shape = c.model.input_shape
+    shape, c.model.base = c.model.input_shape, "none"
     if c.data.source in ("mnist", "digits"):
         c = flat(c)
         return _with(c, dense((values_of(c), 256, 128, 64), "relu", "tanh", "relu"))
@@ -333,6 +328,7 @@ def initial(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 
 def greedy(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """A run for each layer, from the input on."""
+    c.model.base = "none"
     kinds = [layer["kind"] for layer in c.model.encoder]
     count = sum(kind in ("dense", "conv", "transposed_conv") for kind in kinds)
     c.parts = {"layer1": dict(task=dict(depth=1))}

@@ -4,7 +4,7 @@ import math
 
 import ml_collections
 
-from configs.networks.stacks import convolutions, denoiser, dense
+from configs.networks.stacks import denoiser, dense, spectrogram
 
 
 def values_of(c: ml_collections.ConfigDict) -> int:
@@ -38,8 +38,10 @@ def fsdd(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     )
     shape = (64, 64, 1)
     c.model = dict(
-        c.model, input_shape=shape, **convolutions(shape, (16, 32, 64), 16, "identity")
+        c.model, input_shape=shape, base="principal", **spectrogram(shape, 16)
     )
+    c.optim.learning_rate, c.optim.schedule = 2e-3, "cosine"
+    c.optim.warmup_epochs = 1.0
     c.train.epochs, c.train.evaluate_every_epochs = 20.0, 4.0
     c.train.log_every, c.train.checkpoint_every = 50, 500
     return c

@@ -89,6 +89,9 @@ class FamilyCell(Cell):
             for section in sections:
                 place = place.get(section) or {}
             place.pop(key, None)
+        model = config.get("model") or {}
+        if model.get("base") == "none":  # As those that were trained before it was.
+            del model["base"]
         return config
 
 
