@@ -77,6 +77,17 @@ def spectrogram(shape, code: int, *, gaussian=False):
     return convolutions(shape, (16, 32, 64), code, "identity", **style)
 
 
+def initialised(layers, init: str):
+    """The same layers; what is drawn starts as `sigjax.nn.initialisation` says."""
+    drawn = ("dense", "conv", "transposed_conv")
+    return tuple(
+        dict(layer, init=init)
+        if layer["kind"] in drawn or layer.get("norm") == "batch"
+        else layer
+        for layer in layers
+    )
+
+
 def denoiser(shape):
     """Convolutions of 9 taps along time, for signals `(s, c)`; s is a multiple of 4.
 
