@@ -43,6 +43,8 @@ Systems, of whatever data came before:
   vae            a Gaussian code of 20 numbers, Bernoulli likelihood: 784-400-20 dense;
                  of log-mels and windows the convolutions that are there.
   l2             lambda times the squared kernels, 1e-5.
+  glorot, he, orthogonal   what the layers that came before start from, in place of
+                 PyTorch's (sigjax/nn/initialisation.py).
   initial        an encoder for configs/code_classifier.py to start from, of the same
                  data: digits 64-256-128-64, sounds and windows convolutions to 64.
   greedy         layer by layer (Bengio et al. 2007; behind `denoising` Vincent et al.
@@ -59,7 +61,13 @@ import ml_collections
 from ml_collections.config_dict import placeholder
 
 from configs.networks.examples import digits, fsdd, values_of, waves, wrist
-from configs.networks.stacks import convolutions, dense, slides, spectrogram
+from configs.networks.stacks import (
+    convolutions,
+    dense,
+    initialised,
+    slides,
+    spectrogram,
+)
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
@@ -81,6 +89,9 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         "conv": conv,
         "vae": vae,
         "l2": l2,
+        "glorot": lambda c: started(c, "glorot"),
+        "he": lambda c: started(c, "he"),
+        "orthogonal": lambda c: started(c, "orthogonal"),
         "initial": initial,
         "greedy": greedy,
         "demo": demo,
@@ -308,6 +319,13 @@ def l2(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def _mean_at_most(c) -> str:
     """A base for more numbers than there are components."""
     return "none" if c.model.base == "none" else "mean"
+
+
+def started(c, init: str) -> ml_collections.ConfigDict:
+    """The same network from other random weights."""
+    c.model.encoder = initialised(c.model.encoder, init)
+    c.model.decoder = initialised(c.model.decoder, init)
+    return c
 
 
 def _with(c, layers) -> ml_collections.ConfigDict:
