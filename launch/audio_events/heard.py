@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 
 from launch.audio_events.settings import Settings
-from launch.sounds import settings as sounds
+from launch.recordings.clock import at, started
+from launch.recordings.heard import table
 from sigjax.inference.audio_events import AudioEventsModel
 
 
@@ -65,8 +66,8 @@ def windows_table(heard: Heard, model: AudioEventsModel, asked: Settings) -> pa.
         "end_s": pa.array(heard.end_s.round(4)),
     }
     if asked.start_time:
-        start = sounds.started(asked.start_time)
-        columns["time"] = pa.array([sounds.at(start, s) for s in heard.start_s])
+        start = started(asked.start_time)
+        columns["time"] = pa.array([at(start, s) for s in heard.start_s])
     several = len(model.classes) > 1
     for head, names in model.classes.items():
         value = heard.probability[head]
@@ -90,12 +91,6 @@ def _column(value: np.ndarray, missing: np.ndarray) -> pa.Array:
 
 def events_table(events: Sequence[Event], asked: Settings) -> pa.Table:
     """A row per event."""
+    columns = ("start_s", "end_s", "head", "label", "peak", "mean")
     rows = [dataclasses.asdict(event) for event in events]
-    times = ["time"] if asked.start_time else []
-    if asked.start_time:
-        start = sounds.started(asked.start_time)
-        rows = [row | {"time": sounds.at(start, row["start_s"])} for row in rows]
-    names = ["start_s", "end_s", *times, "head", "label", "peak", "mean"]
-    text = ("time", "head", "label")
-    schema = pa.schema([(n, pa.string() if n in text else pa.float64()) for n in names])
-    return pa.Table.from_pylist([{n: row[n] for n in names} for row in rows], schema)
+    return table(rows, columns, asked.start_time)

@@ -8,7 +8,6 @@ FOLDER/summary.csv      a row per recording
 FOLDER/report.json      what became of every file
 """
 
-import collections
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,13 +16,10 @@ from etils import epath
 from launch import results as res
 from launch.audio_events.recording import predict, verdict
 from launch.audio_events.settings import Settings
-from launch.sounds.prediction import find
+from launch.recordings import prediction, reading
 from sigjax import export
-from sigjax.data.wearable import plan
 from sigjax.inference.audio_events import AudioEventsModel
 from sigjax.inference.base import BundleError
-
-_MOST_SHOWN = 20
 
 
 def open_model(bundle: epath.PathLike) -> AudioEventsModel:
@@ -74,32 +70,15 @@ def predict_files(
     model = open_model(bundle)
     results = res.Results(output, asked.key(bundle), fields=("windows", "top"))
     asked = asked.completed(model)
-    paths, unsupported = find(inputs, str(output))
-    if asked.start_time and len(paths) > 1:
-        raise ValueError(
-            f"--start_time={asked.start_time} is of one recording, there are"
-            f" {len(paths)}: name one file"
-        )
-    heads, top = tuple(model.classes), asked.top
 
-    def finish(
-        account: dict[str, Any], records: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        report = {
-            "bundle": plan.absolute(bundle),
-            **account,
-            "unsupported": unsupported,
-        }
-        if records or account["failed"]:
-            rows = [_summary(r) for r in results.records]
-            results.write_summary(_columns(heads, top), rows, report)
-        return {**report, "records": records}
-
-    return res.process(
-        results.named(inputs, paths),
+    return prediction.predict_each(
+        inputs,
+        reading.find(inputs, str(output), asked.start_time),
         results,
         lambda job: predict(model, job, asked, batch_size),
-        finish,
+        columns=_columns(tuple(model.classes), asked.top),
+        row_of=_summary,
+        about=prediction.bundle_of(bundle),
         overwrite=overwrite,
     )
 
@@ -135,24 +114,14 @@ def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     """The report as text: counts, what happened, and why files were not used."""
-    lines = res.counts(report, "recordings")
-    lines += res.reasons(report, "failed", "unsupported")
-    records = report["records"]
-    doubts = collections.Counter(d for record in records for d in record["doubts"])
-    lines += [f"{count:,} recordings: {doubt}" for doubt, count in doubts.items()]
-    for record in records[:_MOST_SHOWN]:
-        lines.append(f"{record['name']}: {verdict(record)}")
-        for head, ranked in record["top"].items():
-            tops = ", ".join(f"{t['label']} {t['probability']:.2f}" for t in ranked)
-            name = f"{head}: " if len(record["top"]) > 1 else "likeliest: "
-            lines.append(f"  {name}{tops}")
-        for remark, count in record["remarks"].items():
-            lines.append(f"  {count:,} windows: {remark}")
-    if len(records) > _MOST_SHOWN:
-        lines.append(f"and {len(records) - _MOST_SHOWN:,} more, in summary.csv")
-    if report["other_recordings"]:
-        lines.append(
-            f"{report['other_recordings']:,} recordings there are of another bundle or"
-            " other settings, and not in summary.csv"
-        )
-    return "\n".join(lines)
+    return prediction.table(report, _lines)
+
+
+def _lines(record: Mapping[str, Any]) -> list[str]:
+    """What is to be said of a recording."""
+    told = [f"{record['name']}: {verdict(record)}"]
+    for head, ranked in record["top"].items():
+        tops = ", ".join(f"{t['label']} {t['probability']:.2f}" for t in ranked)
+        name = f"{head}: " if len(record["top"]) > 1 else "likeliest: "
+        told.append(f"  {name}{tops}")
+    return told + prediction.remarked(record)

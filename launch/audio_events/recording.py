@@ -3,58 +3,24 @@
 import dataclasses
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from etils import epath
 
 from launch import results as res
 from launch.audio_events.heard import Event, Heard, events_table, windows_table
 from launch.audio_events.settings import Settings
-from launch.sounds import settings as sounds
-from sigjax.data import audio, pcm_stream
+from launch.recordings import heard as shown
+from launch.recordings.prediction import doubts_of, notes_of, source_of
+from launch.recordings.reading import batches, unfit, windows_of
+from sigjax.data import audio
 from sigjax.data.wearable import jobs
 from sigjax.evals import event_timeline_figures as figures
 from sigjax.evals import sound_strip
-from sigjax.evals.sound_timeline_figures import cells, span
+from sigjax.evals.sound_timeline_figures import cells
 from sigjax.inference.audio_events import AudioEventsModel
-from sigjax.inference.sounds.rolling import Rolling, Window
-
-_BLOCK_S = 10.0
-# Windows kept until they are scored together.
-_MOST_WAITING = 32
-_MOST_NAMED = 3
-
-
-def windows_of(
-    path: str, model: AudioEventsModel, asked: Settings
-) -> Iterator[tuple[np.ndarray, list[Window]]]:
-    """Reads a file block by block.
-
-    Yields:
-      A stretch of its wave, float32 `[s]` at the model's rate, and the windows that it
-      ends.
-
-    Raises:
-      AudioError: The file is damaged, or has no such channel.
-    """
-    info = audio.probe(path)
-    channel = pcm_stream.Channel(
-        source_hz=info.rate_hz, rate_hz=model.rate_hz, channel=asked.channel
-    )
-    rolling = Rolling(
-        rate_hz=model.rate_hz,
-        source_hz=info.rate_hz,
-        window_s=model.window_s,
-        hop_s=asked.hop_s,
-        rest=0.0,  # As clips are cut in training and evaluation.
-    )
-    for frames in pcm_stream.file_blocks(path, block_s=_BLOCK_S):
-        block = channel.feed(frames)
-        yield block.wave, rolling.push(block)
-    block = channel.close()
-    yield block.wave, rolling.close(block)
+from sigjax.inference.sounds.rolling import Window
 
 
 def listen(
@@ -80,33 +46,32 @@ def listen(
     times: list[tuple[float, float]] = []
     remarks: list[str] = []
     found: dict[str, list[np.ndarray]] = {head: [] for head in model.classes}
-    waiting: list[Window] = []
-
-    def judge() -> None:
-        whole = [window for window in waiting if not _unfit(window)]
+    stretches = windows_of(
+        path,
+        rate_hz=model.rate_hz,
+        channel=asked.channel,
+        window_s=model.window_s,
+        hop_s=asked.hop_s,
+        rest=0.0,  # As clips are cut in training and evaluation.
+    )
+    for windows in batches(stretches, strip):
+        # One window alone can be short: all of a short sound.
+        if len(windows[-1].wave) < least:
+            raise audio.AudioError(
+                f"{path}: {len(windows[-1].wave)} samples at {model.rate_hz} Hz are"
+                f" less than a frame of {least}"
+            )
+        whole = [window for window in windows if not unfit(window)]
         scores = model.judge([window.wave for window in whole], batch_size)
         place = 0
-        for window in waiting:
-            why = _unfit(window)
+        for window in windows:
+            why = unfit(window)
             times.append((window.start_s, window.end_s))
             remarks.append(why or _remark(window))
             for head, names in model.classes.items():
                 blank = np.full(len(names), np.nan, np.float32)
                 found[head].append(blank if why else scores[head][place])
             place += not why
-        waiting.clear()
-
-    for wave, windows in windows_of(path, model, asked):
-        strip.feed(wave)
-        waiting += windows
-        if len(waiting) >= _MOST_WAITING:
-            judge()
-    if waiting and len(waiting[-1].wave) < least:
-        raise audio.AudioError(
-            f"{path}: {len(waiting[-1].wave)} samples at {model.rate_hz} Hz are less"
-            f" than a frame of {least}"
-        )
-    judge()
     start_s, end_s = np.array(times, np.float64).reshape(-1, 2).T
     return Heard(
         start_s=start_s,
@@ -114,13 +79,6 @@ def listen(
         probability={head: np.stack(parts) for head, parts in found.items()},
         remark=remarks,
     )
-
-
-def _unfit(window: Window) -> str:
-    """Why nothing can be heard in a window; empty if something can."""
-    if window.damaged > 0.5:
-        return "more than half of its samples are no numbers"
-    return "no sound: every sample is the same" if window.constant else ""
 
 
 def _remark(window: Window) -> str:
@@ -187,7 +145,7 @@ def predict(
         f"{job.name}_events.{asked.format}": res.encoded(
             events_table(events, asked), asked.format
         ),
-        f"{job.name}.png": picture(record, heard, events, strip, model, asked),
+        f"{job.name}.png": picture(record, heard, strip, model, asked),
     }
     record["seconds"] = {
         "score": round(scored - began, 3),
@@ -203,22 +161,23 @@ def _record(
     heard: Heard,
     events: Sequence[Event],
 ) -> dict[str, Any]:
-    info = audio.probe(job.path)
     remarks: dict[str, int] = {}
     for remark in filter(None, heard.remark):
         kind = remark.split("% ")[-1]  # Shares differ from window to window.
         remarks[kind] = remarks.get(kind, 0) + 1
     first = next(iter(heard.probability.values()))
     scored = np.asarray(np.isfinite(first).all(axis=1))
+    trained = (model.info.get("extra") or {}).get("dataset", {})
+    simulated = bool(trained.get("simulated"))
+    source = source_of(job, audio.probe(job.path), asked.channel)
+    doubts = doubts_of(source, model.rate_hz, "model")
+    if asked.hop_s > model.window_s:
+        doubts.append(
+            f"windows of {model.window_s:g} s every {asked.hop_s:g} s: between them"
+            " nothing is heard"
+        )
     return {
-        "name": job.name,
-        "source": job.path,
-        "bytes": job.bytes,
-        "modified": job.modified,
-        "rate_hz": info.rate_hz,
-        "channels": info.channels,
-        "channel": asked.channel,
-        "duration_s": round(info.duration_s, 3),
+        **source,
         "start": asked.start_time,
         "window_s": model.window_s,
         "hop_s": asked.hop_s,
@@ -231,8 +190,8 @@ def _record(
         },
         "events": [dataclasses.asdict(event) for event in events],
         "remarks": remarks,
-        "doubts": _doubts(model, info, asked),
-        "notes": _notes(model, job),
+        "doubts": doubts,
+        "notes": notes_of(job, model_trained_on_simulated_sound=simulated),
     }
 
 
@@ -244,40 +203,9 @@ def ranked(mean: np.ndarray, names: Sequence[str], count: int) -> list[dict[str,
     return [{"label": names[i], "probability": _number(float(mean[i]))} for i in order]
 
 
-def _doubts(
-    model: AudioEventsModel, info: audio.AudioInfo, asked: Settings
-) -> list[str]:
-    found = []
-    if info.rate_hz < model.rate_hz:
-        found.append(
-            f"recorded at {info.rate_hz:,} Hz: nothing above {info.rate_hz / 2:,.0f} Hz"
-            f" is in it, where the model listens to {model.rate_hz / 2:,.0f} Hz"
-        )
-    if info.channels > 1:
-        which = "their mean is" if asked.channel == "mean" else "channel"
-        which += "" if asked.channel == "mean" else f" {asked.channel} is"
-        found.append(f"{info.channels} channels: {which} taken")
-    if asked.hop_s > model.window_s:
-        found.append(
-            f"windows of {model.window_s:g} s every {asked.hop_s:g} s: between them"
-            " nothing is heard"
-        )
-    return found
-
-
-def _notes(model: AudioEventsModel, job: jobs.Job) -> list[str]:
-    found = []
-    if (epath.Path(job.path).parent / "SIMULATED.txt").exists():
-        found.append("simulated recording")
-    if (model.info.get("extra") or {}).get("dataset", {}).get("simulated"):
-        found.append("model trained on simulated sound")
-    return found
-
-
 def picture(
     record: Mapping[str, Any],
     heard: Heard,
-    events: Sequence[Event],
     strip: sound_strip.Strip,
     model: AudioEventsModel,
     asked: Settings,
@@ -294,16 +222,8 @@ def picture(
         chosen = np.argsort(-highest, kind="stable")[: asked.top]
         names += [every[i] for i in chosen]
         columns.append(value[:, chosen])
-    start = sounds.started(asked.start_time) if asked.start_time else None
-    return figures.recording(
-        figures.Heard(names, np.concatenate(columns, axis=1), left, right),
-        [figures.Shown(e.label, e.start_s, e.end_s) for e in events],
-        strip.close(),
-        title=record["name"],
-        verdict=verdict(record),
-        note=", ".join(record["notes"]),
-        start=start,
-    )
+    drawn = figures.Heard(names, np.concatenate(columns, axis=1), left, right)
+    return shown.picture(record, drawn, strip, verdict(record))
 
 
 def verdict(record: Mapping[str, Any]) -> str:
@@ -316,11 +236,7 @@ def verdict(record: Mapping[str, Any]) -> str:
     events = record["events"]
     if not events:
         return f"No class reaches {record['event_threshold']:g} in any window"
-    some = sorted(events, key=lambda e: -e["peak"])[:_MOST_NAMED]
-    some.sort(key=lambda e: e["start_s"])
-    text = ", ".join(f"{e['label']} {span(e['start_s'], e['end_s'])}" for e in some)
-    more = len(events) - len(some)
-    return text + (f" and {more} more" if more else "")
+    return shown.named(events, "peak")
 
 
 def _number(value: float) -> float:

@@ -8,7 +8,7 @@ from etils import epath
 
 import sigjax
 from launch import results as res
-from launch.sounds import settings as sounds
+from launch.recordings.clock import started
 from sigjax.data import audio
 from sigjax.inference.audio_events import AudioEventsModel
 
@@ -86,5 +86,5 @@ def settings() -> Settings:
     own: dict[str, Any] = {n: given[n].value for n in (*OWN_FLAGS, *SHARED_FLAGS)}
     own["channel"] = audio.checked_channel(given.channel)
     if given.start_time:
-        sounds.started(given.start_time)
+        started(given.start_time)
     return Settings(format=given.format, **own)

@@ -10,7 +10,7 @@ FOLDER/report.json    what became of every file
 import collections
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,20 +18,18 @@ import pyarrow as pa
 from etils import epath
 
 from launch import results as res
-from launch.audio_events.recording import windows_of
 from launch.audio_events.settings import Settings
-from launch.sounds import settings as sounds
-from launch.sounds.prediction import find
+from launch.recordings import heard as shown
+from launch.recordings import prediction, reading
 from sigjax import export
 from sigjax.data import audio
-from sigjax.data.wearable import jobs, plan
+from sigjax.data.wearable import jobs
 from sigjax.evals import event_timeline_figures as figures
 from sigjax.evals import sound_strip
-from sigjax.evals.sound_timeline_figures import span
 from sigjax.inference.base import BundleError
 from sigjax.inference.segmentation import FoundEvent, FrameMeans, SegmenterModel
+from sigjax.inference.sounds.rolling import Window
 
-_MOST_SHOWN, _MOST_NAMED, _MOST_WAITING = 20, 3, 32
 _MOST_COLUMNS = 2000  # of the picture's map of probabilities
 _COLUMNS = ("recording", "start", "duration_s", "events", "classes", "event_s")
 
@@ -79,27 +77,14 @@ def predict_files(
     model = open_model(bundle)
     results = res.Results(output, asked.key(bundle), fields=("events", "frame_s"))
     asked = completed(asked, model)
-    paths, unsupported = find(inputs, str(output))
-    if asked.start_time and len(paths) > 1:
-        raise ValueError(
-            f"--start_time={asked.start_time} is of one recording, there are"
-            f" {len(paths)}: name one file"
-        )
-
-    def finish(
-        account: dict[str, Any], records: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        about = {"bundle": plan.absolute(bundle), **account}
-        report = {**about, "unsupported": unsupported}
-        if records or account["failed"]:
-            results.write_summary(_COLUMNS, map(_summary, results.records), report)
-        return {**report, "records": records}
-
-    return res.process(
-        results.named(inputs, paths),
+    return prediction.predict_each(
+        inputs,
+        reading.find(inputs, str(output), asked.start_time),
         results,
         lambda job: predict(model, job, asked, batch_size),
-        finish,
+        columns=_COLUMNS,
+        row_of=_summary,
+        about=prediction.bundle_of(bundle),
         overwrite=overwrite,
     )
 
@@ -121,7 +106,7 @@ def listen(
     model: SegmenterModel,
     path: str,
     asked: Settings,
-    strip: Any,
+    listener: reading.Listener,
     batch_size: int | None = None,
 ) -> tuple[np.ndarray, float, dict[str, int]]:
     """Scores a file, of which no more than some windows are in memory.
@@ -135,30 +120,34 @@ def listen(
     Raises:
       AudioError: The file is damaged, empty, or has no such channel.
     """
-    means, waiting, samples = FrameMeans(len(model.classes)), [], 0
+    means, samples = FrameMeans(len(model.classes)), 0
     remarks: collections.Counter[str] = collections.Counter()
 
-    def judge() -> None:
-        scores = model.judge([window.wave for window in waiting], batch_size)
-        for window, score in zip(waiting, scores, strict=True):
-            means.add(round(window.start_s / model.frame_s), score)
-        waiting.clear()
+    def fit(window: Window) -> bool:
+        why = reading.unfit(window)
+        remarks.update([why] * bool(why))
+        return not why
 
-    for wave, windows in windows_of(path, model, asked):  # type: ignore[arg-type]
-        strip.feed(wave)
-        samples += len(wave)
-        for window in windows:
-            if window.damaged > 0.5:
-                remarks["more than half of its samples are no numbers"] += 1
-            elif window.constant:
-                remarks["no sound: every sample is the same"] += 1
-            else:
-                waiting.append(window)
-        if len(waiting) >= _MOST_WAITING:
-            judge()
+    def counted() -> Iterator[reading.Stretch]:
+        nonlocal samples
+        for wave, windows in stretches:
+            samples += len(wave)
+            yield wave, windows
+
+    stretches = reading.windows_of(
+        path,
+        rate_hz=model.rate_hz,
+        channel=asked.channel,
+        window_s=model.window_s,
+        hop_s=asked.hop_s,
+        rest=0.0,  # As clips are cut in training and evaluation.
+    )
+    for windows in reading.batches(counted(), listener, fit=fit):
+        scores = model.judge([window.wave for window in windows], batch_size)
+        for window, score in zip(windows, scores, strict=True):
+            means.add(round(window.start_s / model.frame_s), score)
     if not samples:
         raise audio.AudioError(f"{path}: there are no samples")
-    judge()
     frames = 1 + samples // model.config.task.mel.hop
     return means.mean(frames), samples / model.rate_hz, dict(remarks)
 
@@ -181,16 +170,10 @@ def predict(
     strip = sound_strip.Strip(model.rate_hz)
     score, duration_s, remarks = listen(model, job.path, asked, strip, batch_size)
     events = model.events(score, duration_s, asked.event_threshold)
-    info = audio.probe(job.path)
     trained = (model.info.get("extra") or {}).get("dataset", {})
+    simulated = bool(trained.get("simulated"))
     record = {
-        "name": job.name,
-        "source": job.path,
-        "bytes": job.bytes,
-        "modified": job.modified,
-        "rate_hz": info.rate_hz,
-        "channels": info.channels,
-        "channel": asked.channel,
+        **prediction.source_of(job, audio.probe(job.path), asked.channel),
         "duration_s": round(duration_s, 3),
         "start": asked.start_time,
         "frame_s": model.frame_s,
@@ -198,45 +181,36 @@ def predict(
         "event_threshold": asked.event_threshold,
         "events": [dataclasses.asdict(event) for event in events],
         "remarks": remarks,
-        "notes": ["model trained on simulated sound"]
-        if trained.get("simulated")
-        else [],
+        "notes": ["model trained on simulated sound"] * simulated,
         "seconds": {"score": round(time.perf_counter() - began, 3)},
     }
     files = {
         f"{job.name}.{asked.format}": res.encoded(
             events_table(events, asked), asked.format
         ),
-        f"{job.name}.png": picture(record, score, events, strip, model, asked),
+        f"{job.name}.png": picture(record, score, strip, model, asked),
     }
     return record, files
 
 
 def events_table(events: Sequence[FoundEvent], asked: Settings) -> pa.Table:
     """A row per event, by onset."""
-    times = ["time"] if asked.start_time else []
-    rows = []
-    for event in events:
-        row: dict[str, Any] = {
+    rows = [
+        {
             "onset_s": event.start_s,
             "offset_s": event.end_s,
             "class": event.label,
             "score": event.score,
         }
-        if times:
-            start = sounds.started(asked.start_time)
-            row["time"] = sounds.at(start, event.start_s)
-        rows.append(row)
-    names = ["onset_s", "offset_s", *times, "class", "score"]
-    text = ("time", "class")
-    schema = pa.schema([(n, pa.string() if n in text else pa.float64()) for n in names])
-    return pa.Table.from_pylist([{n: row[n] for n in names} for row in rows], schema)
+        for event in events
+    ]
+    columns = ("onset_s", "offset_s", "class", "score")
+    return shown.table(rows, columns, asked.start_time)
 
 
 def picture(
     record: Mapping[str, Any],
     score: np.ndarray,
-    events: Sequence[FoundEvent],
     strip: sound_strip.Strip,
     model: SegmenterModel,
     asked: Settings,
@@ -248,25 +222,17 @@ def picture(
     count = -(-len(score) // wide)
     padded = np.full((count * wide, len(chosen)), -1.0)
     padded[: len(score)] = np.nan_to_num(score[:, chosen], nan=-1.0)
-    shown = padded.reshape(count, wide, -1).max(axis=1)  # a short event is not lost
+    drawn = padded.reshape(count, wide, -1).max(axis=1)  # a short event is not lost
     left = (np.arange(count) * wide - 0.5) * model.frame_s
     edges = np.append(left, left[-1] + wide * model.frame_s)
     edges = np.clip(edges, 0, record["duration_s"])
-    start = sounds.started(asked.start_time) if asked.start_time else None
-    return figures.recording(
-        figures.Heard(
-            [model.classes[i] for i in chosen],
-            np.where(shown < 0, np.nan, shown),
-            edges[:-1],
-            edges[1:],
-        ),
-        [figures.Shown(e.label, e.start_s, e.end_s) for e in events],
-        strip.close(),
-        title=record["name"],
-        verdict=verdict(record),
-        note=", ".join(record["notes"]),
-        start=start,
+    heard = figures.Heard(
+        [model.classes[i] for i in chosen],
+        np.where(drawn < 0, np.nan, drawn),
+        edges[:-1],
+        edges[1:],
     )
+    return shown.picture(record, heard, strip, verdict(record))
 
 
 def verdict(record: Mapping[str, Any]) -> str:
@@ -274,11 +240,7 @@ def verdict(record: Mapping[str, Any]) -> str:
     events = record["events"]
     if not events:
         return f"No event reaches {record['event_threshold']:g}"
-    some = sorted(events, key=lambda e: -e["score"])[:_MOST_NAMED]
-    some.sort(key=lambda e: e["start_s"])
-    text = ", ".join(f"{e['label']} {span(e['start_s'], e['end_s'])}" for e in some)
-    more = len(events) - len(some)
-    return text + (f" and {more} more" if more else "")
+    return shown.named(events, "score")
 
 
 def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -296,18 +258,10 @@ def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     """The report as text: counts, what happened, and why files were not used."""
-    told = res.counts(report, "recordings")
-    told += res.reasons(report, "failed", "unsupported")
-    records = report["records"]
-    for record in records[:_MOST_SHOWN]:
-        told.append(f"{record['name']}: {verdict(record)}")
-        for remark, count in record["remarks"].items():
-            told.append(f"  {count:,} windows: {remark}")
-    if len(records) > _MOST_SHOWN:
-        told.append(f"and {len(records) - _MOST_SHOWN:,} more, in summary.csv")
-    if report["other_recordings"]:
-        told.append(
-            f"{report['other_recordings']:,} recordings there are of another bundle or"
-            " other settings, and not in summary.csv"
-        )
-    return "\n".join(told)
+    return prediction.table(report, _lines)
+
+
+def _lines(record: Mapping[str, Any]) -> list[str]:
+    """What is to be said of a recording."""
+    told = [f"{record['name']}: {verdict(record)}"]
+    return told + prediction.remarked(record)

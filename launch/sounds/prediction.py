@@ -7,58 +7,30 @@ FOLDER/summary.csv    a row per recording
 FOLDER/report.json    what became of every file
 """
 
-import collections
 import math
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
 from launch import results as res
+from launch.recordings import prediction, reading
+from launch.recordings.prediction import bundle_of, predict_each
 from launch.sounds import settings as sound_settings
-from launch.sounds.recording import predict, windows_of
+from launch.sounds.recording import predict, stretches_of
 from launch.sounds.settings import Settings
 from sigjax.data import audio
-from sigjax.data.wearable import plan
 from sigjax.evals.sound_timeline_figures import clock, span
 from sigjax.inference.sounds.detector import SoundDetector
 from sigjax.inference.sounds.rolling import Window
 
-_MOST_SHOWN, _MOST_HEARD = 20, 10
+_MOST_HEARD = 10
 _COLUMNS = (
     "recording", "machine", "section", "start", "duration_s", "windows", "scored",
     "not_scored", "anomalous", "alarms", "first_alarm_s", "alarm_s", "highest_score",
     "threshold", "highest_at_s", "low_hz", "high_hz", "median_score", "drift",
     "nearest", "open_set", "remarks",
 )  # fmt: skip
-_OTHER_AUDIO = (".mp3", ".m4a", ".aac", ".wma", ".opus", ".aif", ".aiff", ".w64")
-
-
-def find(inputs: Sequence[str], output: str) -> tuple[list[str], list[tuple[str, str]]]:
-    """The audio files that inputs name; path and reason of those of other kinds.
-
-    Raises:
-      FileNotFoundError: An input does not exist.
-    """
-    results = plan.absolute(output).rstrip("/") + "/"
-    found, others = [], []
-    for where in inputs:
-        path = epath.Path(where).expanduser()
-        if not path.exists():
-            raise FileNotFoundError(f"{where}: no such file or folder")
-        if not path.is_dir():
-            found.append(plan.absolute(where))
-            continue
-        for at, below, names in os.walk(path, followlinks=True):
-            below[:] = sorted(name for name in below if not name.startswith("."))
-            for name in sorted(name for name in names if not name.startswith(".")):
-                own = plan.absolute(os.path.join(at, name))
-                if audio.is_audio(name):
-                    found.append(own)
-                elif name.lower().endswith(_OTHER_AUDIO):
-                    others.append((own, "is not WAV, FLAC or OGG: convert it"))
-    return [p for p in dict.fromkeys(found) if not p.startswith(results)], others
 
 
 def predict_files(
@@ -92,32 +64,21 @@ def predict_files(
     detector = sound_settings.open_detector(bundle)
     results = res.Results(output, asked.key(bundle), fields=("windows",))
     asked = asked.completed(detector)
-    paths, unsupported = find(inputs, str(output))
-    if asked.start_time and len(paths) > 1:
-        raise ValueError(
-            f"--start_time={asked.start_time} is of one recording, there are"
-            f" {len(paths)}: name one file"
-        )
+    found = reading.find(inputs, str(output), asked.start_time)
     why = sound_settings.is_unknown(detector, asked)
     if why:
-        heard = _heard(paths, detector, asked)
+        heard = _heard(found.paths, detector, asked)
         raise sound_settings.unknown(detector, why, asked, bundle, heard)
     detector = sound_settings.with_alarms(detector, asked)
 
-    def finish(
-        account: dict[str, Any], records: list[dict[str, Any]]
-    ) -> dict[str, Any]:
-        about = {"bundle": plan.absolute(bundle), "simulated": detector.simulated}
-        report = {**about, **account, "unsupported": unsupported}
-        if records or account["failed"]:
-            results.write_summary(_COLUMNS, map(_summary, results.records), report)
-        return {**report, "records": records}
-
-    return res.process(
-        results.named(inputs, paths),
+    return predict_each(
+        inputs,
+        found,
         results,
         lambda job: predict(detector, job, asked, batch_size),
-        finish,
+        columns=_COLUMNS,
+        row_of=_summary,
+        about={**bundle_of(bundle), "simulated": detector.simulated},
         overwrite=overwrite,
     )
 
@@ -129,7 +90,7 @@ def _heard(
     found: list[tuple[str, Window]] = []
     for path in paths[:_MOST_HEARD]:
         try:
-            stretches = windows_of(path, detector.rate_hz, asked)
+            stretches = stretches_of(path, detector, asked)
             windows = (window for _, windows in stretches for window in windows)
             whole = next(w for w in windows if not (w.damaged or w.constant))
         except (audio.AudioError, StopIteration):
@@ -161,25 +122,11 @@ def _summary(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def table(report: dict[str, Any]) -> str:
     """The report as text: counts, what happened, and why files were not used."""
-    lines = res.counts(report, "recordings")
-    lines += res.reasons(report, "failed", "unsupported")
-    records = report["records"]
-    if records:
-        lines.append(f"alarms: {records[0]['promise']}")
-        lines.append(f"drift: {records[0]['drift']['limits']}")
-    doubts = collections.Counter(d for record in records for d in record["doubts"])
-    lines += [f"{count:,} recordings: {doubt}" for doubt, count in doubts.items()]
-    records = sorted(records, key=_urgency)
-    for record in records[:_MOST_SHOWN]:
-        lines += _lines(record)
-    if len(records) > _MOST_SHOWN:
-        lines.append(f"and {len(records) - _MOST_SHOWN:,} more, in summary.csv")
-    if report["other_recordings"]:
-        lines.append(
-            f"{report['other_recordings']:,} recordings there are of another bundle or"
-            " other settings, and not in summary.csv"
-        )
-    return "\n".join(lines)
+    first = []
+    for record in report["records"][:1]:
+        first.append(f"alarms: {record['promise']}")
+        first.append(f"drift: {record['drift']['limits']}")
+    return prediction.table(report, _lines, first=first, order=_urgency)
 
 
 def _lines(record: Mapping[str, Any]) -> list[str]:
@@ -215,9 +162,7 @@ def _lines(record: Mapping[str, Any]) -> list[str]:
         lines.append(f"{line}; nearest: {known}")
     elif known and not known.startswith(own):
         lines.append(f"  sounds like {known}")
-    for remark, count in record["remarks"].items():
-        lines.append(f"  {count:,} windows: {remark}")
-    return lines
+    return lines + prediction.remarked(record)
 
 
 def _urgency(record: Mapping[str, Any]) -> tuple[int, float]:

@@ -8,49 +8,35 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from etils import epath
 
 from launch import results as res
+from launch.recordings.clock import at, begun, started
+from launch.recordings.prediction import doubts_of, notes_of, source_of
+from launch.recordings.reading import Stretch, windows_of
 from launch.sounds import settings as sound_settings
 from launch.sounds.settings import Settings
-from sigjax.data import audio, pcm_stream
+from sigjax.data import audio
 from sigjax.data.wearable import jobs
 from sigjax.evals import sound_strip
 from sigjax.evals import sound_timeline_figures as figures
 from sigjax.inference.sounds.detector import SoundDetector
-from sigjax.inference.sounds.rolling import Rolling, Window
+from sigjax.inference.sounds.rolling import Window
 from sigjax.inference.sounds.watch import Row, Watch
 
-_BLOCK_S = 10.0
 _BATCH = 16
 
 
-def windows_of(
-    path: str, rate_hz: int, asked: Settings
-) -> Iterator[tuple[np.ndarray, list[Window]]]:
-    """Reads a file block by block.
-
-    Yields:
-      A stretch of its wave, float32 `[s]` at `rate_hz`, and the windows that it ends.
-
-    Raises:
-      AudioError: The file is damaged, or has no such channel.
-    """
-    info = audio.probe(path)
-    channel = pcm_stream.Channel(
-        source_hz=info.rate_hz, rate_hz=rate_hz, channel=asked.channel
-    )
-    rolling = Rolling(
-        rate_hz=rate_hz,
-        source_hz=info.rate_hz,
+def stretches_of(
+    path: str, detector: SoundDetector, asked: Settings
+) -> Iterator[Stretch]:
+    """Windows of a file as a detector takes them; see `launch.recordings.reading`."""
+    return windows_of(
+        path,
+        rate_hz=detector.rate_hz,
+        channel=asked.channel,
         window_s=asked.window_s,
         hop_s=asked.hop_s,
     )
-    for frames in pcm_stream.file_blocks(path, block_s=_BLOCK_S):
-        block = channel.feed(frames)
-        yield block.wave, rolling.push(block)
-    block = channel.close()
-    yield block.wave, rolling.close(block)
 
 
 class _Highest:
@@ -100,7 +86,7 @@ def predict(
         highest.update(now, said)
         rows.extend(said)
 
-    for wave, windows in windows_of(job.path, detector.rate_hz, asked):
+    for wave, windows in stretches_of(job.path, detector, asked):
         strip.feed(wave)
         waiting += windows
         while len(waiting) >= size:
@@ -165,14 +151,7 @@ def _record(
     own = (watching.machine, watching.section or "")
     threshold = watching.detector.thresholds.get(own)
     return {
-        "name": job.name,
-        "source": job.path,
-        "bytes": job.bytes,
-        "modified": job.modified,
-        "rate_hz": info.rate_hz,
-        "channels": info.channels,
-        "channel": asked.channel,
-        "duration_s": round(info.duration_s, 3),
+        **source_of(job, info, asked.channel),
         "start": asked.start_time,
         "machine": watching.machine,
         "section": watching.section,
@@ -250,21 +229,10 @@ def _warnings(
     detector: SoundDetector, job: jobs.Job, asked: Settings, record: Mapping[str, Any]
 ) -> dict[str, Any]:
     """What puts all of a recording's scores in doubt, and where it is from."""
-    notes, doubts = [], []
-    if (epath.Path(job.path).parent / "SIMULATED.txt").exists():
-        notes.append("simulated recording")
     # Statistics of a spectrum are no network's.
     heard = any(model.space != "spectrum" for model in detector.models.values())
-    if detector.simulated and heard:
-        notes.append("network trained on simulated sound")
-    if record["rate_hz"] < detector.rate_hz:
-        doubts.append(
-            f"recorded at {record['rate_hz']:,} Hz: nothing above"
-            f" {record['rate_hz'] / 2:,.0f} Hz is in it, where the detector listens to"
-            f" {detector.rate_hz / 2:,.0f} Hz"
-        )
-    if record["channels"] > 1:
-        doubts.append(f"{record['channels']} channels: {_which(asked.channel)}")
+    learnt = detector.simulated and heard
+    doubts = doubts_of(record, detector.rate_hz, "detector")
     if asked.hop_s > asked.window_s:
         doubts.append(sound_settings.unheard(asked))
     if not math.isclose(asked.window_s, detector.clip_s):
@@ -272,11 +240,8 @@ def _warnings(
             f"thresholds are those of clips of {detector.clip_s:g} s, windows have"
             f" {asked.window_s:g} s"
         )
+    notes = notes_of(job, network_trained_on_simulated_sound=learnt)
     return {"notes": notes, "doubts": doubts}
-
-
-def _which(channel: audio.Channel) -> str:
-    return "their mean is taken" if channel == "mean" else f"channel {channel} is taken"
 
 
 def schema(asked: Settings) -> pa.Schema:
@@ -313,8 +278,7 @@ def values(row: Row, asked: Settings) -> dict[str, Any]:
         "open_set": int(row.open_set) if row.nearest else None,
     }
     if asked.start_time:
-        start = sound_settings.started(asked.start_time)
-        found["time"] = sound_settings.at(start, row.start_s)
+        found["time"] = at(started(asked.start_time), row.start_s)
     return {name: found[name] for name in schema(asked).names}
 
 
@@ -326,12 +290,11 @@ def _picture(
     asked: Settings,
 ) -> bytes:
     section = f" / section {record['section']}" if record["section"] else ""
-    start = asked.start_time
     return figures.recording(
         _scored(rows, asked.hop_s),
         strip.close(),
         worst,
         title=f"{record['name']}  ·  {record['machine']}{section}",
         note=", ".join(record["notes"]),
-        start=sound_settings.started(start) if start else None,
+        start=begun(asked.start_time),
     )

@@ -1,7 +1,6 @@
 """What `launch.predict` is asked of machine sounds, from files or standard input."""
 
 import dataclasses
-import datetime
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from etils import epath
 
 import sigjax
 from launch import results as res
+from launch.recordings.clock import started
 from sigjax import export
 from sigjax.data import audio
 from sigjax.evals.thresholds import ThresholdError
@@ -137,26 +137,6 @@ def settings() -> Settings:
     if given.start_time not in ("", "now"):
         started(given.start_time)
     return Settings(format=given.format, **own)
-
-
-def started(start_time: str) -> datetime.datetime:
-    """The moment that a text names.
-
-    Raises:
-      ValueError: It names none.
-    """
-    try:
-        return datetime.datetime.fromisoformat(start_time)
-    except ValueError as error:
-        raise ValueError(
-            f"--start_time={start_time} is no time such as 2026-03-01T06:00:00"
-        ) from error
-
-
-def at(start: datetime.datetime, seconds: float) -> str:
-    """ISO 8601 of a moment after the start, to the millisecond."""
-    found = start + datetime.timedelta(seconds=round(seconds, 3))
-    return found.isoformat(timespec="milliseconds")
 
 
 def unheard(asked: Settings) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from sigjax.data.pcm_stream import CLIPPED, DAMAGED, Block
 
 # Of a window: a shorter rest at the end is not worth one that is nearly the last again.
-_REST = 0.05
+REST = 0.05
 
 
 class Window(NamedTuple):
@@ -49,7 +49,7 @@ class Rolling:
         source_hz: int,
         window_s: float,
         hop_s: float,
-        rest: float = _REST,
+        rest: float = REST,
     ):
         """Nothing has come yet.
 
