@@ -33,6 +33,7 @@ _DEEP = {
     "optim.learning_rate": 5e-3,
     "optim.schedule": "cosine",
     "optim.warmup_epochs": 1.0,
+    "train.epochs": 150.0,
 }
 
 
@@ -47,8 +48,9 @@ def deep_of(code, base):
     With their 12 before the code nothing wider than 12 numbers gets through.
     """
     layers = dense((64, 128, 64, 32, code), "relu", "identity")
-    epochs = 60.0 if base == "principal" else 150.0
-    return _DEEP | net(layers) | {"model.base": base, "train.epochs": epochs}
+    decay = 0.5 if base == "principal" else 0.0
+    more = {"model.base": base, "optim.weight_decay": decay}
+    return _DEEP | net(layers) | more
 
 
 def sounds_of(code, base, epochs):
@@ -102,7 +104,7 @@ def compression():
             row("sounds", code, "PCA", "fsdd", **pca),
             row(
                 *("sounds", code, "convolutions", "fsdd"),
-                overrides=sounds_of(code, "mean", 30.0),
+                overrides=sounds_of(code, "mean", 20.0),
             ),
             row(
                 *("sounds", code, "convolutions, on components", "fsdd"),
@@ -156,7 +158,7 @@ def plane():
         row("sounds", "PCA", "fsdd", method="pca", settings=dict(code=2)),
         row(
             *("sounds", "convolutional autoencoder", "fsdd"),
-            overrides=sounds_of(2, "principal", 20.0),
+            overrides=sounds_of(2, "principal", 10.0),
             against="sounds PCA",
         ),
         row("sounds", "all 4,096 values", "fsdd", method="input"),
