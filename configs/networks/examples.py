@@ -42,7 +42,7 @@ def fsdd(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     )
     c.optim.learning_rate, c.optim.schedule = 2e-3, "cosine"
     c.optim.warmup_epochs = 1.0
-    c.train.epochs, c.train.evaluate_every_epochs = 20.0, 4.0
+    c.train.epochs, c.train.evaluate_every_epochs = 12.0, 4.0
     c.train.log_every, c.train.checkpoint_every = 50, 500
     return c
 

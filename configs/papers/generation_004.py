@@ -39,7 +39,10 @@ def generation(net):
             method="gaussian",
             settings=dict(code=64),
         ),
-        row("sounds", "variational autoencoder", sounds),
+        row(
+            *("sounds", "variational autoencoder", sounds),
+            overrides={"train.epochs": 12.0},
+        ),
     ]
     return dict(
         key="generation",

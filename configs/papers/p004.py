@@ -108,7 +108,7 @@ def compression():
             ),
             row(
                 *("sounds", code, "convolutions, on components", "fsdd"),
-                overrides=sounds_of(code, "principal", 10.0),
+                overrides=sounds_of(code, "principal", 6.0),
             ),
         ]
     over = row("digits", 128, "overcomplete", "digits+overcomplete")
@@ -158,7 +158,7 @@ def plane():
         row("sounds", "PCA", "fsdd", method="pca", settings=dict(code=2)),
         row(
             *("sounds", "convolutional autoencoder", "fsdd"),
-            overrides=sounds_of(2, "principal", 10.0),
+            overrides=sounds_of(2, "principal", 6.0),
             against="sounds PCA",
         ),
         row("sounds", "all 4,096 values", "fsdd", method="input"),
