@@ -51,7 +51,6 @@ def config_of(args: Any, machine: str, seed: int) -> Any:
     )
     c.train.epochs *= args.epochs / 100
     c.train.checkpoint_every, c.train.log_every = 10**6, 500
-    c.parts = {machine: dict(data=dict(machines=(machine,)))}
     return c
 
 

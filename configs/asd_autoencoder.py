@@ -8,6 +8,9 @@ squared error, or the selective Mahalanobis distance of its residuals (since 202
       --config.data.dataset=sets/dcase2021
   python -m launch.evaluate --workdir=runs/asd_ae
 
+Each machine of the set, of any year or your own, has a run of its own; `data.machines`
+chooses some.
+
 Variants, joined by +, such as `conv+smoke`:
   conv        3x3 convolutions of stride 2 over 32 frames and 128 bands instead, a
               linear code of 8; a vector every 16 frames.
@@ -67,22 +70,19 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
     c.model = dict(frames=5, mels=128, widths=(128, 128, 128, 128), code=8)
     c.scoring = dict(given.scoring, backends=(MSE, "selective_mahalanobis"))
     c.data.batch_size = 16
-    machines = asd_sections.MACHINES
     if size == "":
         c.train.epochs = 100.0 * _OF / _VECTORS
     if size == "demo":
         c.train.epochs = 60.0
-        machines = given.data.simulate.machines
     if size == "smoke":
         c.data.batch_size = 4
         c.task.mel.n_mels = c.model.mels = 16
         c.model.widths, c.model.code = (16, 16), 4
-        machines = given.data.simulate.machines
     for name in names:
         if name in _NETWORKS:
             c.task.normalise = True
             {"conv": conv, "vae": vae, "denoising": denoising}[name](c)
-    c.parts = asd_sections.one_each(machines)
+    c.parts = asd_sections.EACH_MACHINE
     return c
 
 

@@ -58,6 +58,8 @@ BEST = {
     "valve": (2000.0, True),
 }
 _CENTRE_WEIGHT = 0.01
+# A run for each machine that the set can train: see `launch.systems.each_machine`.
+EACH_MACHINE = "each machine"
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
@@ -143,11 +145,6 @@ def general() -> ml_collections.ConfigDict:
     return c
 
 
-def one_each(machines: tuple[str, ...]) -> dict:
-    """Parts: a run for each machine."""
-    return {machine: dict(data=dict(machines=(machine,))) for machine in machines}
-
-
 def specific(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Stage 2: one classifier a machine; give start.weights."""
     c.parts = {
@@ -173,7 +170,7 @@ def mobilenet(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     # An epoch of the baseline sees every patch: 32 of a clip.
     c.train.epochs = 20.0 * 32
     c.scoring.backends = ("confidence",)
-    c.parts = one_each(MACHINES)
+    c.parts = EACH_MACHINE
     return c
 
 

@@ -18,8 +18,9 @@ from etils import epath
 from ml_collections import ConfigDict, config_flags
 
 from launch import command, runtime
-from launch.systems import build_one, parts_of
+from launch.systems import build_one, each_machine, parts_of
 from sigjax.config import ConfigError
+from sigjax.data.datasets.errors import DatasetError
 from sigjax.data.store import StoreError
 from sigjax.train.checkpoint import CheckpointError
 from sigjax.train.config import TrainConfig
@@ -33,6 +34,7 @@ from sigjax.train.writer import WorkdirError, prepare_workdir
 EXPECTED_ERRORS = (
     CheckpointError,
     ConfigError,
+    DatasetError,
     InputChangedError,
     MeshError,
     NonFiniteError,
@@ -89,12 +91,14 @@ def pretrain(
 ) -> None:
     """Trains what `config` describes; everything lands in `workdir`.
 
-    A config with `parts` is trained part by part, each in a folder of its name.
+    A config with `parts` is trained part by part, each in a folder of its name. Where
+    these are its set's machines, they are all that the set can train.
 
     Raises:
       EXPECTED_ERRORS: With messages that say what to change.
       sigjax.train.preemption.Preempted: After SIGTERM, once the state is saved.
     """
+    config = each_machine(config)
     parts = parts_of(config)
     systems = {n: build_one(part, "launch.pretrain") for n, part in parts.items()}
     for system in systems.values():

@@ -45,6 +45,10 @@ if TYPE_CHECKING:
     )
 
 
+# `parts` of a config that is trained machine by machine, whichever its set has.
+EACH_MACHINE = "each machine"
+
+
 class Entry(NamedTuple):
     """Where a system's dataclass is, and the command that trains it."""
 
@@ -106,6 +110,8 @@ def build_system(config: ml_collections.ConfigDict) -> "System":
     sections = config.to_dict()
     parts = sections.pop("parts", None)
     if parts:
+        if isinstance(parts, str):
+            raise ConfigError(f"{parts}: parts, each a run of its own")
         raise ConfigError(f"{', '.join(parts)} are parts, each a run of its own")
     name = sections.pop("system", None)
     if name not in SYSTEMS:
@@ -140,13 +146,18 @@ def parts_of(
     """The configs of a config with `parts`: one run each, by the folder's name.
 
     `parts` holds by name what differs: `dict(fan=dict(data=dict(machines=("fan",))))`.
-    A config without is its own only part, `""`.
+    A config without is its own only part, `""`, and so is one of `EACH_MACHINE` before
+    `each_machine` has named them.
 
     Raises:
       ConfigError: Naming a key that the config does not have.
     """
     if not config.get("parts"):
         return {"": config}
+    if config.parts == EACH_MACHINE:
+        whole = ml_collections.ConfigDict(config.to_dict())
+        del whole["parts"]
+        return {"": whole}
     found = {}
     for name, overrides in config.to_dict()["parts"].items():
         part = ml_collections.ConfigDict(config.to_dict())
@@ -158,6 +169,39 @@ def parts_of(
             raise ConfigError(f"parts.{name}: {error}") from error
         found[name] = part
     return found
+
+
+def each_machine(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """The config with a part for each machine of its set, if it asks for that.
+
+    Machines are those with clips to train on, or those that it simulates; of both, if
+    `data.machines` names some, these alone.
+
+    Raises:
+      ConfigError: There is none.
+      sigjax.data.datasets.errors.DatasetError: There is no set.
+    """
+    if config.get("parts") != EACH_MACHINE:
+        return config
+    data = config.data
+    wanted = tuple(data.machines) or None
+    if data.simulate is not None:
+        machines = wanted or tuple(data.simulate.machines)
+    else:
+        # Other systems do without what opens sets.
+        from sigjax.data.datasets.folders import chosen_set
+        from sigjax.data.machine_sound.sounds import SoundSet
+
+        given = {"simulated": False, "build_with": "launch.build_sounds"}
+        dataset = SoundSet.open(chosen_set(data.dataset, "", **given))
+        sides = (data.sections or None, "train", data.split or None)
+        found = dataset.select(wanted, *sides, year=data.year or None)
+        machines = tuple(sorted({dataset.clips[i].machine for i in found.tolist()}))
+        if not machines:
+            named = f" of {', '.join(wanted)}" if wanted else ""
+            raise ConfigError(f"{dataset.path} has no clip{named} to train on")
+    parts = {name: {"data": {"machines": (name,)}} for name in machines}
+    return ml_collections.ConfigDict({**config.to_dict(), "parts": parts})
 
 
 def load_run(workdir: epath.PathLike) -> "tuple[System, dict[str, Any]]":

@@ -88,7 +88,7 @@ def _kurtosis(x: np.ndarray) -> np.ndarray:
 
 
 def _kurtosis_of_band(x: np.ndarray) -> np.ndarray:
-    return numbers.kurtosis(numbers.analytic(x, RATE_HZ, BAND_HZ).real)
+    return numbers.kurtosis(np.real(numbers.analytic(x, RATE_HZ, BAND_HZ)))
 
 
 def _passing_line(x: np.ndarray) -> np.ndarray:

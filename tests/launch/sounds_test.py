@@ -12,10 +12,11 @@ import sigjax
 from configs import asd_autoencoder, asd_sections
 from launch import evaluate
 from launch.export import export_sounds
-from launch.pretrain import pretrain
-from launch.systems import load_run, parts_of
+from launch.pretrain import EXPECTED_ERRORS, pretrain
+from launch.systems import build_system, each_machine, load_run, parts_of
 from launch.wrist.evaluation import EvaluationError
 from sigjax.config import ConfigError
+from sigjax.data.datasets.errors import DatasetError
 from sigjax.data.machine_sound.sounds import SoundSet
 from sigjax.evals import dcase, submission
 from sigjax.evals.ground_truth import read_truth
@@ -114,6 +115,35 @@ def test_the_second_stage_has_table_7():
     assert parts["valve"].task.centre_weight == 0.01
     assert parts["slider"].task.centre_weight == 0.0
     assert all(part.data.machines == (name,) for name, part in parts.items())
+
+
+def test_machine_by_machine_is_whichever_the_set_has(general):
+    config = asd_autoencoder.get_config("smoke")
+    parts = parts_of(each_machine(config))
+    assert {n: p.data.machines for n, p in parts.items()} == {
+        "fan": ("fan",),
+        "valve": ("valve",),
+    }
+    config.data.dataset, config.data.simulate = str(general / "sets"), None
+    config.data.sections = ("00",)
+    found = each_machine(config)
+    assert list(found.parts) == ["fan", "valve"]
+    assert parts_of(found)["fan"].data.sections == ("00",)
+    config.data.machines = ("valve",)
+    assert list(each_machine(config).parts) == ["valve"]
+    config.data.machines = ("pump",)
+    with pytest.raises(ConfigError, match="no clip of pump to train on"):
+        each_machine(config)
+    config.data.dataset = ""
+    with pytest.raises(DatasetError, match="launch.build_sounds"):
+        each_machine(config)
+    assert issubclass(DatasetError, EXPECTED_ERRORS)
+    whole = asd_sections.get_config()
+    assert each_machine(whole) is whole
+    # Before the machines are known a config is its own part.
+    assert list(parts_of(asd_autoencoder.get_config())) == [""]
+    with pytest.raises(ConfigError, match="^each machine: "):
+        build_system(asd_autoencoder.get_config())
 
 
 def test_a_part_with_an_unknown_key_is_named():

@@ -12,13 +12,10 @@ from typing import Any, NamedTuple
 import tensorflow_datasets as tfds
 from etils import epath
 
+from sigjax.data.datasets.errors import DatasetError
 from sigjax.data.wearable import lock
 
 _INFO = "dataset_info.json"
-
-
-class DatasetError(ValueError):
-    """A set cannot be built or opened; says what to change."""
 
 
 class Opened(NamedTuple):
