@@ -48,7 +48,7 @@ class Backbone(NamedTuple):
       variables: By collection, nested, NumPy arrays.
       source: Where they come from; free form.
       input: What they were trained on, if a segmenter can have the same.
-      told: The same for people, if it cannot.
+      told: What they saw otherwise, for people.
     """
 
     architecture: Any
@@ -191,6 +191,10 @@ def _of_autoencoder(weights: str, workdir: epath.Path) -> Backbone:
         variables=_arrays(variables),
         source=found.source,
         input=found.input,
+        told=""
+        if found.model.base == "none"
+        else "the weights saw log-mels less their mean example (model.base ="
+        f" {found.model.base!r}), not log-mels: the first layers have that to learn",
     )
 
 

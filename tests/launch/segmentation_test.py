@@ -122,6 +122,11 @@ def test_variants_change_what_they_say():
     assert of("fcn8+no_skips").model.fcn.stride == 32
     assert not of("dat+no_skips").model.encoder_decoder.skips
     assert of("event").data.classes == "event"
+    # One class is no rare one; of ten, true cells count more.
+    weights = [of(v).task.positive_weight for v in ("event", "frames", "", "dat")]
+    assert weights == [1, 1, 8, 8]
+    assert of("event+frames").task.prior == of("event").task.prior
+    assert {layer.kind for layer in of("stack").model.encoder_decoder.stack} == {"conv"}
     ast = of("ast").architecture(4).ast
     assert (ast.frames, ast.bands) == (201, 64)
     with pytest.raises(ValueError, match="segmentation.py:unet is unknown; variants"):

@@ -100,11 +100,12 @@ def audio(path, **backbone):
     return save(path, "audio_events", params, config), {"params": params["backbone"]}
 
 
-def encoder_of(path, layers=STACK, **changes):
+def encoder_of(path, layers=STACK, base="none", **changes):
     """Bundle of an autoencoder of the smoke config's log-mels, and its encoder."""
     task = system_of("stack").task.input
     model = AutoencoderConfig(
         input_shape=(16, 16, 1),
+        base=base,
         encoder=(*layers, Layer(kind="flatten"), Layer(kind="dense", width=2)),
         decoder=(
             Layer(kind="dense", width=256),
@@ -126,6 +127,7 @@ def encoder_of(path, layers=STACK, **changes):
     return path, {
         name: {layer: tree["encoder"][layer] for layer in kept}
         for name, tree in named.items()
+        if "encoder" in tree
     }
 
 
@@ -209,6 +211,10 @@ def test_encoders_come_out_of_every_kind_of_bundle(tmp_path):
     found, given = given_of(system_of("stack", path), tmp_path)
     same(given, theirs)
     assert found.model.encoder_decoder.stack == STACK and not found.notes
+    path, theirs = encoder_of(tmp_path / "deviations", base="mean")
+    found, given = given_of(system_of("stack", path), tmp_path)
+    same(given, theirs)
+    assert "saw log-mels less their mean example" in found.notes[0]
 
 
 def test_a_detectors_stages_come_without_what_is_of_its_clips_size(
