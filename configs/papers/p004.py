@@ -134,6 +134,9 @@ def compression():
         notes=(
             "PCA is what a linear autoencoder can reach; 128 numbers for 64 values need"
             " no compression at all",
+            "on components: the network's code and reconstruction are added to those of"
+            " as many principal components of the training examples (model.base);"
+            " others but those that end in tanh are given deviations from their mean",
         ),
     )
 
