@@ -9,10 +9,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sigjax.config import build
 from sigjax.data.segments import fitted, window_starts
-from sigjax.inference.base import BundleError, SignalConfig
+from sigjax.inference.base import BundleError
 from sigjax.inference.event_config import EventModelConfig, config_of
+from sigjax.inference.sound_model import (
+    SoundWindowModel,
+    floating,
+    resampled,
+    rows_for,
+)
 from sigjax.tasks.audio_events import HEADS, AudioEvents
 
 __all__ = ["AudioEventsModel", "ClipEvents", "EventModelConfig"]
@@ -61,7 +66,7 @@ class ClipEvents:
         )
 
 
-class AudioEventsModel:
+class AudioEventsModel(SoundWindowModel):
     """A backbone and heads with class names, ready for use.
 
     Attributes:
@@ -85,9 +90,7 @@ class AudioEventsModel:
         Raises:
           BundleError: Its parts do not fit together.
         """
-        self.params = jax.tree.map(jnp.asarray, params)
-        self.info = info
-        self.signal = build(SignalConfig, info["signal"], path="signal")
+        super().__init__(params, info)
         self.config = config_of(info, params)
         task, model = self.config.task, self.config.model
         self.classes = dict(self.config.classes)
@@ -106,10 +109,9 @@ class AudioEventsModel:
 
     def __repr__(self) -> str:
         """One line: what goes in and what comes out."""
-        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
         heads = ", ".join(f"{len(v)} {k}s" for k, v in self.classes.items())
         return (
-            f"AudioEventsModel({count:,} parameters; predict: [samples] at"
+            f"AudioEventsModel({self._count():,} parameters; predict: [samples] at"
             f" {self.rate_hz} Hz, windows of {self.window_s:g} s ->"
             f" {heads or 'features alone'})"
         )
@@ -118,16 +120,6 @@ class AudioEventsModel:
     def rate_hz(self) -> int:
         """Sampling rate of the waves that it takes."""
         return round(self.config.task.fbank.expected_hz)
-
-    @property
-    def window_s(self) -> float:
-        """Length of what it sees at once."""
-        return self.config.task.window_s
-
-    @property
-    def samples(self) -> int:
-        """Samples of a window."""
-        return self.config.task.samples
 
     @property
     def multi_label(self) -> bool:
@@ -158,7 +150,7 @@ class AudioEventsModel:
             what is no number; or the model has no head.
         """
         (found,) = self.predict_all(
-            [_resampled(wave, rate_hz, self.rate_hz)],
+            [resampled(wave, rate_hz, self.rate_hz)],
             hop_s=hop_s,
             batch_size=batch_size,
         )
@@ -291,12 +283,7 @@ class AudioEventsModel:
         return {"params": self.params, **self.state}
 
     def _batch(self, wave: Any, valid: Any) -> tuple[jax.Array, jax.Array]:
-        wave = jnp.asarray(wave)
-        if wave.ndim != 2 or wave.shape[1] != self.samples:
-            raise BundleError(
-                f"expected [batch, {self.samples}], windows of {self.window_s:g} s at"
-                f" {self.rate_hz} Hz, got {tuple(wave.shape)}"
-            )
+        wave = self._windows(wave)
         if valid is None:
             valid = np.full(len(wave), self.samples)
         return wave, jnp.asarray(valid, jnp.int32)
@@ -319,8 +306,7 @@ class AudioEventsModel:
         self, some: Sequence[tuple[np.ndarray, int]], size: int
     ) -> dict[str, np.ndarray]:
         """Probabilities of at most `size` windows that are fitted."""
-        # Few sizes, each of which compiles once: a single clip does not pay for many.
-        rows = min(size, 1 << (len(some) - 1).bit_length())
+        rows = rows_for(len(some), size)
         wave = np.zeros((rows, self.samples), np.float32)
         valid = np.full(rows, self.samples, np.int32)
         for row, (own, length) in enumerate(some):
@@ -350,22 +336,6 @@ def _featured(config: EventModelConfig) -> AudioEvents:
     return AudioEvents(model, config.task)
 
 
-def _resampled(wave: np.ndarray, rate_hz: float | None, wanted: int) -> np.ndarray:
-    if rate_hz is None or rate_hz == wanted:
-        return wave
-    import soxr
-
-    return soxr.resample(_floating(np.asarray(wave)), rate_hz, wanted, quality="HQ")
-
-
-def _floating(wave: np.ndarray) -> np.ndarray:
-    if np.issubdtype(wave.dtype, np.integer):
-        if wave.dtype != np.int16:
-            raise BundleError(f"expected int16 or floating samples, got {wave.dtype}")
-        return wave.astype(np.float32) / np.float32(32768)
-    return wave.astype(np.float32, copy=False)
-
-
 def _checked(wave: np.ndarray, least: int) -> np.ndarray:
     """Float32 `[s]`.
 
@@ -382,7 +352,7 @@ def _checked(wave: np.ndarray, least: int) -> np.ndarray:
         raise BundleError(
             f"a clip of {len(wave)} samples is shorter than a frame of {least}"
         )
-    wave = _floating(wave)
+    wave = floating(wave)
     if not np.isfinite(wave).all():
         raise BundleError("the wave holds samples that are no finite numbers")
     return wave

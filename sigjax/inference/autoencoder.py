@@ -9,6 +9,7 @@ import numpy as np
 
 from sigjax.inference.base import BundleError
 from sigjax.inference.example_model import ExampleModel, key_of, sizes
+from sigjax.inference.overlap import overlap_add
 from sigjax.models.autoencoder import AutoencoderConfig
 from sigjax.models.gan import AdversarialAutoencoderConfig
 from sigjax.tasks.adversarial import (
@@ -211,20 +212,3 @@ class AutoencoderModel(ExampleModel):
         windows, starts = self.windows_of(x, overlap)
         parts = self.in_batches(self.denoise, windows, batch_size=batch_size)
         return overlap_add(parts, starts, len(x))
-
-
-def overlap_add(parts: np.ndarray, starts: np.ndarray, rows: int) -> np.ndarray:
-    """Windows `[w, n, ...]` at `starts` as one signal, float32 `[rows, ...]`.
-
-    Each counts by a Hann window that is nowhere 0, so that ends that only one window
-    covers are its own values.
-    """
-    length = parts.shape[1]
-    ramp = np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2
-    weight = ramp.reshape(-1, *[1] * (parts.ndim - 2))
-    total = np.zeros((rows, *parts.shape[2:]))
-    whole = np.zeros((rows, *[1] * (parts.ndim - 2)))
-    for part, start in zip(parts, starts, strict=True):
-        total[start : start + length] += weight * part
-        whole[start : start + length] += weight
-    return (total / whole).astype(np.float32)

@@ -11,7 +11,14 @@ import numpy as np
 
 from sigjax.config import build
 from sigjax.data.segments import fitted
-from sigjax.inference.base import BundleError, SignalConfig
+from sigjax.inference.base import BundleError
+from sigjax.inference.overlap import FrameMeans
+from sigjax.inference.sound_model import (
+    SoundWindowModel,
+    floating,
+    resampled,
+    rows_for,
+)
 from sigjax.metrics.segmentation import frame_score, runs, tidied
 from sigjax.models.encoder_decoder import EncoderDecoderConfig
 from sigjax.models.fcn import FcnConfig
@@ -100,38 +107,7 @@ class FoundEvent:
     score: float
 
 
-class FrameMeans:
-    """Scores of a recording's frames, from windows that overlap.
-
-    A frame's score is a mean over its windows. It weighs most where it is in the middle
-    of one: at a window's ends the network sees one side alone.
-    """
-
-    def __init__(self, classes: int):
-        """Nothing has been heard yet."""
-        self._sum, self._weight = np.zeros((0, classes)), np.zeros(0)
-
-    def add(self, first: int, score: np.ndarray) -> None:
-        """Takes the scores `[t, v]` of a window whose first frame is this one."""
-        count = len(score)
-        more = first + count - len(self._weight)
-        if more > 0:
-            self._sum = np.pad(self._sum, ((0, more), (0, 0)))
-            self._weight = np.pad(self._weight, (0, more))
-        place = np.arange(count)
-        weight = 1.0 + np.minimum(place, count - 1 - place)
-        self._sum[first : first + count] += weight[:, None] * score
-        self._weight[first : first + count] += weight
-
-    def mean(self, frames: int) -> np.ndarray:
-        """Of the first `frames` frames, float32 `[t, v]`; NaN where no window was."""
-        total, weight = self._sum[:frames], self._weight[:frames, None]
-        found = np.full((frames, total.shape[1]), np.nan)
-        np.divide(total, weight, out=found[: len(total)], where=weight > 0)
-        return found.astype(np.float32)
-
-
-class SegmenterModel:
+class SegmenterModel(SoundWindowModel):
     """A network of masks or frames with class names, ready for use.
 
     Attributes:
@@ -155,10 +131,8 @@ class SegmenterModel:
         Raises:
           BundleError: Its parts do not fit together.
         """
-        self.params = jax.tree.map(jnp.asarray, params)
+        super().__init__(params, info)
         self.state = jax.tree.map(jnp.asarray, dict(state or {}))
-        self.info = info
-        self.signal = build(SignalConfig, info["signal"], path="signal")
         self.config = build(SegmenterConfig, info["model_config"], path="model_config")
         self.classes = self.config.classes
         if len(self.classes) != self.config.model.classes:
@@ -170,9 +144,8 @@ class SegmenterModel:
 
     def __repr__(self) -> str:
         """One line: what goes in and what comes out."""
-        count = sum(leaf.size for leaf in jax.tree.leaves(self.params))
         return (
-            f"SegmenterModel({count:,} parameters; segment: [samples] at"
+            f"SegmenterModel({self._count():,} parameters; segment: [samples] at"
             f" {self.rate_hz} Hz -> events of {len(self.classes)} classes, every"
             f" {1000 * self.frame_s:g} ms)"
         )
@@ -181,16 +154,6 @@ class SegmenterModel:
     def rate_hz(self) -> int:
         """Sampling rate of the waves that it takes."""
         return round(self.config.task.mel.rate_hz)
-
-    @property
-    def window_s(self) -> float:
-        """Length of what it sees at once."""
-        return self.config.task.window_s
-
-    @property
-    def samples(self) -> int:
-        """Samples of a window."""
-        return self.config.task.samples
 
     @property
     def frame_s(self) -> float:
@@ -209,13 +172,8 @@ class SegmenterModel:
         Raises:
           BundleError: Windows have another length.
         """
-        wave = jnp.asarray(wave)
-        if wave.ndim != 2 or wave.shape[1] != self.samples:
-            raise BundleError(
-                f"expected [batch, {self.samples}], windows of {self.window_s:g} s at"
-                f" {self.rate_hz} Hz, got {tuple(wave.shape)}"
-            )
-        return self._probabilities({"params": self.params, **self.state}, wave)
+        variables = {"params": self.params, **self.state}
+        return self._probabilities(variables, self._windows(wave))
 
     @functools.cached_property
     def _probabilities(self) -> Any:
@@ -243,9 +201,8 @@ class SegmenterModel:
         size = batch_size or (8 if jax.default_backend() == "cpu" else 64)
         found = []
         for first in range(0, len(waves), size):
-            some = [_floating(wave) for wave in waves[first : first + size]]
-            rows = min(size, 1 << (len(some) - 1).bit_length())
-            batch = np.zeros((rows, self.samples), np.float32)
+            some = [floating(wave) for wave in waves[first : first + size]]
+            batch = np.zeros((rows_for(len(some), size), self.samples), np.float32)
             for row, wave in enumerate(some):
                 batch[row] = fitted(wave, 0, self.samples, "pad")
             found.append(self.frames(self.probabilities(batch))[: len(some)])
@@ -273,11 +230,7 @@ class SegmenterModel:
         wave = np.asarray(wave)
         if wave.ndim != 1 or not len(wave):
             raise BundleError(f"expected one channel, [samples], got {wave.shape}")
-        wave = _floating(wave)
-        if rate_hz is not None and rate_hz != self.rate_hz:
-            import soxr
-
-            wave = soxr.resample(wave, rate_hz, self.rate_hz, quality="HQ")
+        wave = resampled(floating(wave), rate_hz, self.rate_hz)
         hop = self.config.task.mel.hop
         half = max(1, self.samples // 2 // hop)
         last = -(-max(len(wave) - self.samples, 0) // hop)
@@ -316,11 +269,3 @@ class SegmenterModel:
                 )
             )
         return sorted(found, key=lambda e: (e.start_s, e.end_s, e.label))
-
-
-def _floating(wave: np.ndarray) -> np.ndarray:
-    if np.issubdtype(wave.dtype, np.integer):
-        if wave.dtype != np.int16:
-            raise BundleError(f"expected int16 or floating samples, got {wave.dtype}")
-        return wave.astype(np.float32) / np.float32(32768)
-    return wave.astype(np.float32, copy=False)
