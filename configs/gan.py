@@ -26,6 +26,8 @@ Variants (after a colon; several are joined by +, from left to right: data first
   spectral     the critic's kernels divided by their largest singular value (Miyato et
                al. 2018), in place of the penalty.
   hinge        the hinge game.
+  dcgan        the networks that came before start from DCGAN's normal distributions of
+               0.02, in place of PyTorch's (sigjax/nn/initialisation.py).
   smoke        a few steps, < 20 s.
 
 The penalty on the critic's gradient (R1, Mescheder et al. 2018) is what keeps all eight
@@ -36,7 +38,7 @@ for points, of 0.5 and 0.999 at 2e-4 for images, as DCGAN's Adam.
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from configs.networks.stacks import convolutions, dense
+from configs.networks.stacks import convolutions, dense, initialised
 
 
 def get_config(arg: str = "") -> ml_collections.ConfigDict:
@@ -50,6 +52,7 @@ def get_config(arg: str = "") -> ml_collections.ConfigDict:
         "adversarial": adversarial,
         "spectral": spectral,
         "hinge": hinge,
+        "dcgan": dcgan,
         "smoke": smoke,
     }
     c = points()
@@ -220,6 +223,14 @@ def spectral(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
 def hinge(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """Lim and Ye 2017."""
     c.task.game = "hinge"
+    return c
+
+
+def dcgan(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """Radford et al. 2016, Sect. 4."""
+    for name in ("generator", "encoder", "decoder", "critic"):
+        if name in c.model:
+            c.model[name] = initialised(c.model[name], "dcgan")
     return c
 
 

@@ -5,8 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from configs import autoencoder, gan
 from sigjax.models.autoencoder import Autoencoder, AutoencoderConfig
 from sigjax.nn.initialisation import bias_init, fans, kernel_init, scale_init
+from sigjax.nn.layer_grammar import WEIGHTED
 from sigjax.nn.stack import Layer, Stack
 
 KEY = jax.random.key(0)
@@ -117,3 +119,17 @@ def test_what_is_not_drawn_has_no_init():
         Layer(kind="flatten", init="he")
     with pytest.raises(ValueError, match="nothing to start from"):
         Layer(kind="max_pool", taps=2, norm="layer", init="dcgan")
+
+
+def test_configs_start_all_that_is_drawn():
+    images = gan.get_config("digits+dcgan").model
+    aae = gan.get_config("digits+adversarial+dcgan").model
+    tied = autoencoder.get_config("digits+tied+he").model
+    for layers, init in (
+        (images.generator, "dcgan"), (images.critic, "dcgan"), (aae.encoder, "dcgan"),
+        (aae.critic, "dcgan"), (tied.encoder, "he"),
+    ):  # fmt: skip
+        built = [Layer(**layer) for layer in layers]  # no layer refuses it
+        drawn = [x for x in built if x.kind in WEIGHTED or x.norm == "batch"]
+        assert drawn and {layer.init for layer in drawn} == {init}
+    assert not any("init" in layer for layer in gan.get_config("digits").model.critic)
