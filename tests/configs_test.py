@@ -40,20 +40,22 @@ VARIANTS = {
     ),
     "segmentation": (
         *("", "frames", "event", "no_skips", "fcn8", "fcn16+no_skips", "dat", "ast"),
-        *("sections", "mobilenet", "compact", "demo", "smoke"),
+        *("sections", "mobilenet", "stack", "compact", "demo", "smoke"),
     ),
     "speech_encoder": ("", "nano", "demo", "smoke"),
     "autoencoder": (
         *("", "conv", "vae", "deep", "overcomplete", "tied", "denoising", "l2"),
         *("digits+linear", "digits+conv+denoising", "digits+sparse", "conv+tied"),
         *("digits+contractive", "digits+vae", "fsdd", "fsdd+vae", "fsdd+denoising"),
-        *("wrist", "wrist+vae", "waves", "demo", "smoke"),
+        *("wrist", "wrist+vae", "waves", "digits+he", "fsdd+glorot"),
+        *("conv+orthogonal", "demo", "smoke"),
         *("fsdd+initial", "wrist+initial+greedy", "digits+denoising+initial+greedy"),
     ),
     "code_classifier": ("", "fsdd", "wrist", "wrist+mae", "frozen", "smoke"),
     "gan": (
         *("", "adversarial", "spectral+hinge", "digits", "digits+adversarial"),
-        *("mnist", "mnist+spectral", "fsdd", "fsdd+adversarial", "smoke"),
+        *("mnist", "mnist+spectral", "fsdd", "fsdd+adversarial", "digits+dcgan"),
+        *("digits+adversarial+dcgan", "smoke"),
     ),
 }
 # Blocks of a deformable transformer take seconds to trace: what all points of its
