@@ -199,7 +199,7 @@ def initialisation():
             balanced_accuracy=dict(name="balanced accuracy", digits=3, better="high"),
             macro_f1=dict(name="macro-F1", digits=3, better="high"),
         ),
-        figure="curves",
+        figure="curves+gains",
         x="labels of the training examples, %",
         seeds=5,
         notes=(

@@ -51,8 +51,11 @@ def reconstruction(
     figure.suptitle(title, fontsize=13)
     grid = figure.add_gridspec(5, 4, height_ratios=[1.3, 1, 1, 1, 1.5])
     patch_s = patches.shape[-1] / channels / rate_hz
+    # Windows of seconds are told in seconds.
+    short = len(patches) * patch_s < 120
+    unit_s, unit, units = (1.0, "s", "seconds") if short else (60.0, "min", "minutes")
     signal_axes = figure.add_subplot(grid[0, :])
-    _draw_signal(signal_axes, patches, hidden, channels, rate_hz)
+    _draw_signal(signal_axes, patches, hidden, channels, rate_hz * unit_s)
     blank = np.where(hidden[:, None], np.nan, target)
     filled = target.copy()
     filled[index] = model
@@ -60,21 +63,21 @@ def reconstruction(
     axes = []
     for row, (name, spectrum) in enumerate(rows):
         ax = figure.add_subplot(grid[row + 1, :], sharex=signal_axes)
-        _draw_spectrum(ax, spectrum, target, rate_hz, patch_s)
+        _draw_spectrum(ax, spectrum, target, rate_hz, patch_s / unit_s)
         ax.set_ylabel(f"{name}\nHz")
         axes.append(ax)
-    axes[-1].set_xlabel("minutes")
+    axes[-1].set_xlabel(units)
     figure.colorbar(
         axes[0].images[0], ax=axes, label="log mean magnitude, mean of axes"
     )
-    spread = np.linspace(0, len(index) - 1, 4).round().astype(int)
+    spread = np.unique(np.linspace(0, len(index) - 1, 4).round().astype(int))
     order = np.argsort(target[index].sum(axis=-1))[spread]  # from calm to lively
     visible = target[~hidden].mean(axis=0)
     for column, k in enumerate(order):
         ax = figure.add_subplot(grid[4, column])
-        start_min = index[k] * patch_s / 60
+        start = index[k] * patch_s / unit_s
         _draw_patch(ax, target[index[k]], model[k], visible, rate_hz)
-        ax.set_title(f"masked patch at {start_min:.1f} min", fontsize=10)
+        ax.set_title(f"masked patch at {start:.1f} {unit}", fontsize=10)
         if column == 0:
             ax.set_ylabel("log mean magnitude")
             ax.legend(fontsize=8, frameon=False)
@@ -93,20 +96,21 @@ def _spectra(patches: np.ndarray, channels: int, loss: SpectralLossConfig):
     return np.asarray(log_mean_magnitude(x, loss)).mean(axis=1)
 
 
-def _draw_signal(ax, patches, hidden, channels, rate_hz) -> None:
+def _draw_signal(ax, patches, hidden, channels, per_unit) -> None:
+    """The samples, `per_unit` of them in a unit of time."""
     x = patches.reshape(len(patches), channels, -1)
     signal = x.transpose(1, 0, 2).reshape(channels, -1)
-    minutes = np.arange(signal.shape[-1]) / rate_hz / 60
+    time = np.arange(signal.shape[-1]) / per_unit
     names = "xyz" if channels == 3 else [str(i) for i in range(channels)]
     for values, name, colour in zip(signal, names, _AXES * channels, strict=False):
-        ax.plot(minutes, values, lw=0.5, color=colour, label=name)
-    edges = np.linspace(0, minutes[-1], len(hidden) + 1)
+        ax.plot(time, values, lw=0.5, color=colour, label=name)
+    edges = np.linspace(0, time[-1], len(hidden) + 1)
     low, high = signal.min(), signal.max()
     foot = low - 0.08 * (high - low)
     for start, stop in zip(edges[:-1][hidden], edges[1:][hidden], strict=True):
         ax.axvspan(start, stop, ymax=0.05, color=_TARGET, lw=0)
     ax.set_ylim(foot, high)
-    ax.set_xlim(0, minutes[-1])
+    ax.set_xlim(0, time[-1])
     ax.set_ylabel("acceleration (g)")
     ax.legend(loc="upper right", fontsize=8, ncols=channels, framealpha=0.9)
     share = 100 * hidden.mean()
@@ -115,9 +119,10 @@ def _draw_signal(ax, patches, hidden, channels, rate_hz) -> None:
     )
 
 
-def _draw_spectrum(ax, spectrum, reference, rate_hz, patch_s) -> None:
+def _draw_spectrum(ax, spectrum, reference, rate_hz, patch) -> None:
+    """Spectra of patches of a length in units of time."""
     low, high = np.percentile(reference, [1, 99])
-    extent = (0, len(spectrum) * patch_s / 60, 0, rate_hz / 2)
+    extent = (0, len(spectrum) * patch, 0, rate_hz / 2)
     ax.imshow(
         spectrum.T,
         origin="lower",

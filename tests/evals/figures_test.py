@@ -1,3 +1,4 @@
+import matplotlib.figure
 import matplotlib.image
 import numpy as np
 import pytest
@@ -25,6 +26,34 @@ def test_reconstruction_figure_is_drawn_for_any_size(tmp_path, tokens, channels)
     image = matplotlib.image.imread(tmp_path / "a.png")
     assert image.shape[0] > 900 and image.shape[1] > 1000
     assert image[..., :3].std() > 0.1  # not an empty page
+
+
+@pytest.mark.parametrize(("tokens", "unit"), [(5, "s"), (90, "min")])
+def test_short_windows_are_told_in_seconds_and_no_patch_twice(
+    tmp_path, monkeypatch, tokens, unit
+):
+    kept = []
+    monkeypatch.setattr(
+        matplotlib.figure.Figure, "savefig", lambda self, *_, **__: kept.append(self)
+    )
+    rng, index = np.random.default_rng(0), np.array([[tokens - 3, tokens - 1]])
+    figures.reconstruction(
+        tmp_path / "a.png",
+        patches=rng.normal(size=(1, tokens, 60)).astype(np.float32),
+        index=index,
+        reconstruction=rng.normal(size=(1, 2, 60)).astype(np.float32),
+        rate_hz=30.0,
+        channels=1,
+        loss=SpectralLossConfig(n_fft=32),
+        title="a title",
+    )
+    length = 2 * tokens / {"s": 1, "min": 60}[unit]
+    axes = kept[0].axes
+    assert axes[1].images[0].get_extent()[1] == pytest.approx(length)
+    assert axes[0].get_xlim()[1] == pytest.approx(length, rel=0.02)
+    assert axes[3].get_xlabel() == {"s": "seconds", "min": "minutes"}[unit]
+    titles = [a.get_title() for a in axes if a.get_title().startswith("masked")]
+    assert len(titles) == 2 and all(title.endswith(unit) for title in titles)
 
 
 def test_the_liveliest_window_is_chosen():

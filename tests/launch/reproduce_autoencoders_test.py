@@ -343,6 +343,36 @@ def test_repeats_are_held_against_those_of_the_same_seed():
     assert once.difference["value"] == pytest.approx(-0.1)  # to the mean of three
 
 
+def test_gains_are_differences_in_the_units_of_the_table(monkeypatch):
+    def row(line, x, difference=None):
+        told = types.SimpleNamespace(data="digits", line=line, labels=("", ""), x=x)
+        return told, scores.RowScore({}, difference and scores._of_numbers(difference))
+
+    found = [
+        row("bar", 1.0),
+        row("ours", 3.0, [0.1, 0.3]),
+        row("ours", 1.0, [0.02]),
+        row("elsewhere", None, [0.5]),
+    ]
+    metric = sheets.Metric(name="right, %", factor=100)
+    sheet = types.SimpleNamespace(
+        metrics={"right": metric}, settings={"log_x": True}, x="labels", title="T"
+    )
+    drawn = []
+    monkeypatch.setattr(
+        pictures.figures, "curves", lambda path, panels, **more: drawn.append(panels)
+    )
+    plan = types.SimpleNamespace(sheet=sheet)
+    assert pictures._gains(epath.Path("a.png"), plan, found, "")
+    ((panel,),) = drawn
+    (spots,) = panel.lines.values()
+    assert [(s.x, round(s.value, 6)) for s in spots] == [(1.0, 2.0), (3.0, 20.0)]
+    assert (spots[0].low, panel.level) == (None, {"its bar": 0.0})
+    assert spots[1].low < 20 < spots[1].high and not pictures._gains(
+        epath.Path("a.png"), plan, found[:1], ""
+    )
+
+
 def test_one_seed_has_no_spread_and_few_groups_are_no_units():
     values = np.linspace(0, 1, 12)[None]
     one = scores._of_examples(values, np.array(["a", "b"] * 6))

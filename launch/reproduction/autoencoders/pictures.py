@@ -120,6 +120,37 @@ def _curves(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
     return bool(panels)
 
 
+def _gains(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
+    """The first metric less its bar's, over the rows' `x`; a panel for each data set.
+
+    Repeats of a row and of its bar move together: the curves' own intervals hide what
+    these show.
+    """
+    sheet = plan.sheet
+    metric = next(iter(sheet.metrics.values()))
+    panels = []
+    for data, own in _by_data(found).items():
+        lines: dict[str, list[Spot]] = {}
+        for row, score in own:
+            if row.x is not None and score.difference:
+                spot = _spot(row.x, score.difference, metric)
+                lines.setdefault(row.line or row.labels[0], []).append(spot)
+        if lines:
+            panels.append(
+                Panel(
+                    title=data,
+                    x=sheet.x,
+                    y=f"{metric.name}, less its bar",
+                    lines={k: sorted(v, key=lambda s: s.x) for k, v in lines.items()},
+                    log_x=sheet.settings.get("log_x", False),
+                    level={"its bar": 0.0},
+                )
+            )
+    if panels:
+        figures.curves(path, panels, title=sheet.title, note=told)
+    return bool(panels)
+
+
 def _dots(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
     """Every metric of every row, a line each."""
     panels = {}
@@ -311,6 +342,7 @@ def _examples(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
 
 DRAW: Mapping[str, Callable[[epath.Path, Plan, Found, str], bool]] = {
     "curves": _curves,
+    "gains": _gains,
     "dots": _dots,
     "images": _images,
     "clouds": _clouds,

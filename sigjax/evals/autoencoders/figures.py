@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 
 import matplotlib.figure
 from etils import epath
+from matplotlib.transforms import ScaledTranslation
 
 from sigjax.evals.embedding_figures import COLOURS
 from sigjax.train.writer import replace_file
 
 _MARKERS = "os^Dv*PX"
+# Between lines with intervals: those of one x stand side by side.
+_APART_POINTS = 3.4
 
 
 class Spot(NamedTuple):
@@ -82,8 +85,11 @@ def curves(
     for axes, panel in zip(
         figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
     ):
-        for name, spots in panel.lines.items():
-            _line(axes, spots, panel, look[name])
+        every = [spot for spots in panel.lines.values() for spot in spots]
+        apart = _APART_POINTS * any(spot.low is not None for spot in every)
+        for place, (name, spots) in enumerate(panel.lines.items()):
+            right = apart * (place - (len(panel.lines) - 1) / 2)
+            _line(axes, spots, panel, look[name], right)
         for place, (name, value) in enumerate(panel.level.items()):
             style = ("--", ":", "-.")[place % 3]
             axes.axhline(value, color="#666666", ls=style, lw=1.1, label=name)
@@ -114,14 +120,21 @@ def curves(
     save(figure, path)
 
 
-def _line(axes, spots: Sequence[Spot], panel: Panel, look: Mapping[str, Any]) -> None:
+def _line(
+    axes, spots: Sequence[Spot], panel: Panel, look: Mapping[str, Any], right: float
+) -> None:
+    """A line and its intervals, `right` points right of where they stand."""
+    shift = ScaledTranslation(right / 72, 0, axes.figure.dpi_scale_trans)
     shown = [spot for spot in spots if spot.value is not None]
     x = [_placed(spot.x, panel) for spot in shown]
-    axes.plot(x, [spot.value for spot in shown], lw=1.6, ms=5, **look)
+    made = axes.plot(x, [spot.value for spot in shown], lw=1.6, ms=5, **look)
     for place, spot in zip(x, shown, strict=True):
         if spot.low is not None and spot.high is not None:
             ends = [spot.low, spot.high]
-            axes.plot([place] * 2, ends, color=look["color"], lw=4, alpha=0.25)
+            style = dict(color=look["color"], lw=2.6, alpha=0.4)
+            made += axes.plot([place] * 2, ends, **style)
+    for artist in made:  # Only now: the axes' limits are of data that are not moved.
+        artist.set_transform(axes.transData + shift)
 
 
 def _placed(x: float, panel: Panel) -> float:

@@ -30,6 +30,29 @@ def test_curves_have_a_panel_each_and_zero_stands_left_of_a_logarithmic_axis(tmp
     assert drawn(path)[0] == height and drawn(path)[1] > 1.5 * one
 
 
+@pytest.mark.parametrize("log_x", [False, True])
+def test_intervals_of_one_place_stand_side_by_side(tmp_path, monkeypatch, log_x):
+    kept = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: kept.append(figure))
+
+    def places(low, high):
+        spots = [Spot(1.0, 0.5, low, high), Spot(10.0, 0.7, low, high)]
+        panel = Panel("t", "x", "y", {"a": spots, "b": spots}, log_x=log_x)
+        figures.curves(tmp_path / "a.png", [panel], title="T")
+        axes = kept[-1].axes[0]
+        lines = [line for line in axes.lines if len(line.get_xdata())]
+        ends = [line.get_transform().transform(line.get_xydata()) for line in lines]
+        assert axes.get_xlim()[0] < 1 and axes.get_xlim()[1] > 10
+        return [end[0, 0] / kept[-1].dpi * 72 for end in ends]
+
+    one, *bars, other, third, fourth = places(0.4, 0.8)
+    assert bars[0] == pytest.approx(one) and third == pytest.approx(other)
+    assert other - one == pytest.approx(figures._APART_POINTS)
+    assert fourth > other  # The second place's.
+    one, other = places(None, None)
+    assert one == pytest.approx(other)
+
+
 def test_dots_take_missing_values_and_grow_with_rows(tmp_path):
     bars = [
         Bar("a", 1.0, 0.5, 1.5, (0.9, 1.1)),
