@@ -246,6 +246,16 @@ def reasons(report: Record, *titles: str) -> list[str]:
     return lines
 
 
+def others(report: Record) -> list[str]:
+    """That there are results which are not those of this report."""
+    if not report["other_recordings"]:
+        return []
+    return [
+        f"{report['other_recordings']:,} recordings there are of another bundle or"
+        " other settings, and not in summary.csv"
+    ]
+
+
 def encoded(table: pa.Table, kind: str) -> bytes:
     """A table as a file of kind `"csv"` or `"parquet"`."""
     sink = pa.BufferOutputStream()

@@ -4,7 +4,6 @@ It needs one process and the run's directory alone, so `launch.evaluate` can do 
 a run that many processes trained.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,13 +11,13 @@ from etils import epath
 
 from launch.audio_events import encoders, evaluation
 from launch.audio_events.system import EventRecognition
+from launch.concluding import about_set, end_of, write_result
 from launch.finetuning import Result
 from sigjax import export
 from sigjax.data.audio_events.stream import EventData
 from sigjax.inference.audio_events import AudioEventsModel, EventModelConfig
 from sigjax.inference.base import SignalConfig
-from sigjax.train.checkpoint import latest_variables
-from sigjax.train.writer import replace_file, validation_at
+from sigjax.train.writer import validation_at
 
 
 def conclude(system: EventRecognition, data: EventData, workdir: epath.Path) -> Result:
@@ -32,19 +31,14 @@ def conclude(system: EventRecognition, data: EventData, workdir: epath.Path) -> 
     Returns:
       What `WORKDIR/result.json` holds; as it is there, if it was done for that step.
     """
-    last, _ = latest_variables(workdir)
-    selected = bool(system.train.select)
-    step, variables = latest_variables(workdir / "best" if selected else workdir)
-    file = workdir / "result.json"
-    if file.exists():
-        result = json.loads(file.read_text())
-        if (result["chosen_step"], result["last_step"]) == (step, last):
-            return result
+    end = end_of(workdir, system.train.select)
+    if end.before is not None:
+        return end.before
     found = encoders.model_of(system, data)
     result: Result = {
-        "chosen_step": step,
-        "last_step": last,
-        "rule": _rule(system, data, last),
+        "chosen_step": end.step,
+        "last_step": end.last,
+        "rule": _rule(system, data, end.last),
         "weights": _weights(system),
         "encoder": {
             "kind": system.encoder.kind,
@@ -55,18 +49,13 @@ def conclude(system: EventRecognition, data: EventData, workdir: epath.Path) -> 
         "clips": {side: len(clips) for side, clips in data.sides.items()},
         "remarks": data.remarks,
         "classes": {head: list(names) for head, names in data.classes.items()},
-        "dataset": {
-            "path": str(data.dataset.path),
-            "name": data.dataset.name,
-            "fingerprint": data.dataset.fingerprint,
-            "simulated": data.simulated,
-        },
-        "validation": validation_at(workdir, step)
+        "dataset": about_set(data),
+        "validation": validation_at(workdir, end.step)
         if len(data.sides["validation"])
         else None,
         "test": None,
     }
-    _export(system, data, workdir, found, variables, result)
+    _export(system, data, workdir, found, end.variables, result)
     if len(data.sides["test"]):
         result["test"] = evaluation.evaluate(
             open_bundle(workdir),
@@ -76,8 +65,7 @@ def conclude(system: EventRecognition, data: EventData, workdir: epath.Path) -> 
             workdir / "eval" / "test",
             result,
         )
-    replace_file(file, (json.dumps(result, indent=1) + "\n").encode())
-    return result
+    return write_result(workdir, result)
 
 
 def open_bundle(workdir: epath.Path) -> AudioEventsModel:

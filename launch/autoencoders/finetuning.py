@@ -1,7 +1,6 @@
 """What launch.finetune does with examples: encoder and linear head, or head alone."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,14 +11,14 @@ from launch.autoencoders import classifier_evaluation as evaluation
 from launch.autoencoders.batches import over
 from launch.autoencoders.classifier import ExampleClassifier
 from launch.autoencoders.export import learnt, preprocessing_of, signal_of
+from launch.concluding import end_of, write_result
 from launch.finetuning import Result, Start
 from sigjax import export
 from sigjax.config import ConfigError
 from sigjax.data.examples.example_set import ExampleSet, digest
 from sigjax.data.examples.supervised import SupervisedData
 from sigjax.evals.classification import Predictions
-from sigjax.train.checkpoint import latest_variables
-from sigjax.train.writer import replace_file, validation_at
+from sigjax.train.writer import validation_at
 
 _SIDE = "test"
 
@@ -67,20 +66,16 @@ def conclude(
     Returns:
       What `WORKDIR/result.json` holds; as it is there, if it was done for that step.
     """
-    last, _ = latest_variables(workdir)
-    select = system.train.select
-    step, variables = latest_variables(workdir / "best" if select else workdir)
-    file = workdir / "result.json"
-    if file.exists() and (workdir / "bundle" / "bundle.json").exists():
-        result = json.loads(file.read_text())
-        if (result["chosen_step"], result["last_step"]) == (step, last):
-            return result
-    rule = f"the last step, {last}"
+    end, select = end_of(workdir, system.train.select), system.train.select
+    there = (workdir / "bundle" / "bundle.json").exists()
+    if end.before is not None and there:
+        return end.before
+    rule = f"the last step, {end.last}"
     if select:
         rule = f"the highest {select} of {len(data.validation_set.x)} examples"
     result: Result = {
-        "chosen_step": step,
-        "last_step": last,
+        "chosen_step": end.step,
+        "last_step": end.last,
         "rule": rule,
         "encoder": {
             "weights": system.encoder.weights or "from scratch",
@@ -103,14 +98,15 @@ def conclude(
             "test": digest(data.held_out_set),
         },
         "remarks": data.remarks,
-        "validation": validation_at(workdir, step) if data.validation_source else None,
+        "validation": validation_at(workdir, end.step)
+        if data.validation_source
+        else None,
         "test": None,
     }
-    _export(system, data, workdir, variables, result)
+    _export(system, data, workdir, end.variables, result)
     if (data.held_out_set.label >= 0).any():
-        result["test"] = _test(system, data, variables, workdir, result)
-    replace_file(file, f"{json.dumps(result, indent=1)}\n".encode())
-    return result
+        result["test"] = _test(system, data, end.variables, workdir, result)
+    return write_result(workdir, result)
 
 
 def _export(

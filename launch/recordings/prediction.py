@@ -135,17 +135,7 @@ def table(
         told += lines_of(record)
     if len(records) > _MOST_SHOWN:
         told.append(f"and {len(records) - _MOST_SHOWN:,} more, in summary.csv")
-    return "\n".join([*told, *others(report)])
-
-
-def others(report: Mapping[str, Any]) -> list[str]:
-    """That there are results which are not those of this report."""
-    if not report["other_recordings"]:
-        return []
-    return [
-        f"{report['other_recordings']:,} recordings there are of another bundle or"
-        " other settings, and not in summary.csv"
-    ]
+    return "\n".join([*told, *res.others(report)])
 
 
 def remarked(record: Mapping[str, Any]) -> list[str]:

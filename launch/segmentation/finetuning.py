@@ -1,13 +1,13 @@
 """What launch.finetune does with segmentation of sound."""
 
 import dataclasses
-import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 from etils import epath
 
+from launch.concluding import about_set, end_of, write_result
 from launch.finetuning import Result, Start
 from launch.segmentation import bundle_evaluation, evaluation, weights
 from launch.segmentation.system import SoundSegmentation
@@ -17,8 +17,6 @@ from sigjax.data.segmentation.stream import MixtureData
 from sigjax.evals.segmentation import lines
 from sigjax.inference.base import SignalConfig
 from sigjax.inference.segmentation import SegmenterConfig, SegmenterModel
-from sigjax.train.checkpoint import latest_variables
-from sigjax.train.writer import replace_file
 
 
 def check(system: SoundSegmentation) -> None:
@@ -67,27 +65,22 @@ def conclude(
     Returns:
       What `WORKDIR/result.json` holds; as it is there, if it was done for that step.
     """
-    last, _ = latest_variables(workdir)
-    select = system.train.select
-    step, variables = latest_variables(workdir / "best" if select else workdir)
-    file = workdir / "result.json"
-    if file.exists():
-        result = json.loads(file.read_text())
-        if (result["chosen_step"], result["last_step"]) == (step, last):
-            return result
+    end, select = end_of(workdir, system.train.select), system.train.select
+    if end.before is not None:
+        return end.before
     found = weights.pretrained(system, workdir)
     system = dataclasses.replace(system, model=found.model)
     result: Result = {
-        "chosen_step": step,
-        "last_step": last,
+        "chosen_step": end.step,
+        "last_step": end.last,
         "rule": f"the highest {select} of validation mixtures"
         if select
-        else f"the last step, {last}",
+        else f"the last step, {end.last}",
         "model": {
             "kind": system.model.kind,
             "target": system.task.target,
             "parameters": sum(
-                int(leaf.size) for leaf in jax.tree.leaves(variables["params"])
+                int(leaf.size) for leaf in jax.tree.leaves(end.variables["params"])
             ),
         },
         "encoder": {
@@ -98,15 +91,10 @@ def conclude(
         "clips": {side: len(clips) for side, clips in data.sides.items()},
         "classes": list(data.classes),
         "remarks": data.remarks,
-        "dataset": {
-            "path": str(data.dataset.path),
-            "name": data.dataset.name,
-            "fingerprint": data.dataset.fingerprint,
-            "simulated": data.simulated,
-        },
+        "dataset": about_set(data),
         "test": None,
     }
-    _export(system, data, workdir, variables, result)
+    _export(system, data, workdir, end.variables, result)
     if len(data.sides["test"]):
         result["test"] = evaluation.evaluate(
             open_bundle(workdir),
@@ -116,8 +104,7 @@ def conclude(
             workdir / "eval" / "test",
             result,
         )
-    replace_file(file, (json.dumps(result, indent=1) + "\n").encode())
-    return result
+    return write_result(workdir, result)
 
 
 def open_bundle(workdir: epath.Path) -> SegmenterModel:

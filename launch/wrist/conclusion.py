@@ -4,12 +4,13 @@ It needs one process and the run's directory alone, so `launch.evaluate` and
 `launch.export` can do it for a run that many processes trained.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
+from launch.concluding import about_set, end_of, write_result
+from launch.finetuning import Result
 from launch.systems import load_run
 from launch.wrist import encoders
 from launch.wrist.har_wrist import HarWrist
@@ -20,10 +21,7 @@ from sigjax.evals.classification import score, write_evaluation
 from sigjax.evals.windows import predict_windows
 from sigjax.inference.base import SignalConfig
 from sigjax.models.window_classifier import WindowClassifierConfig
-from sigjax.train.checkpoint import latest_variables
-from sigjax.train.writer import replace_file, validation_at
-
-Result = dict[str, Any]
+from sigjax.train.writer import validation_at
 
 
 def model_of(
@@ -55,19 +53,14 @@ def conclude(
     Returns:
       What `WORKDIR/result.json` holds.
     """
-    last, _ = latest_variables(workdir)
-    selected = bool(system.train.select)
-    step, variables = latest_variables(workdir / "best" if selected else workdir)
-    file = workdir / "result.json"
-    if file.exists() and not again:
-        result = json.loads(file.read_text())
-        if (result["chosen_step"], result["last_step"]) == (step, last):
-            return result
-    model, variables, about = _whole_model(system, data, workdir, variables)
+    end = end_of(workdir, system.train.select)
+    if end.before is not None and not again:
+        return end.before
+    model, variables, about = _whole_model(system, data, workdir, end.variables)
     result: Result = {
-        "chosen_step": step,
-        "last_step": last,
-        "rule": _rule(system, data, last),
+        "chosen_step": end.step,
+        "last_step": end.last,
+        "rule": _rule(system, data, end.last),
         "selected_on": _selected_on(system, data),
         "encoder": about,
         "people": {side: list(people) for side, people in data.people.items()},
@@ -75,13 +68,8 @@ def conclude(
         "classes": list(data.classes),
         "class_counts": [int(n) for n in data.class_counts],
         "windows": {"train": data.windows("train").summary},
-        "dataset": {
-            "path": str(data.dataset.path),
-            "name": data.dataset.name,
-            "fingerprint": data.dataset.fingerprint,
-            "simulated": data.simulated,
-        },
-        "validation": validation_at(workdir, step)
+        "dataset": about_set(data),
+        "validation": validation_at(workdir, end.step)
         if data.people["validation"]
         else None,
         "test": None,
@@ -89,8 +77,7 @@ def conclude(
     _export(system, data, workdir, model, variables, result)
     if data.people["test"]:
         result["test"] = _test(data, workdir, result)
-    replace_file(file, (json.dumps(result, indent=1) + "\n").encode())
-    return result
+    return write_result(workdir, result)
 
 
 def conclude_run(workdir: epath.PathLike, *, again: bool = False) -> Result:

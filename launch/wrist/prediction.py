@@ -200,12 +200,7 @@ def table(report: dict[str, Any]) -> str:
             lines.append(
                 f"  its clock was set back: {record['repeated_s']:,.0f} s occur twice"
             )
-    if report["other_recordings"]:
-        lines.append(
-            f"{report['other_recordings']:,} recordings there are of another bundle or"
-            " other settings, and not in summary.csv"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *res.others(report)])
 
 
 def _days(records: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
