@@ -55,14 +55,15 @@ class Panel(NamedTuple):
 
 
 def draw(path: epath.PathLike, panels: Sequence[Panel]) -> None:
-    """Panels in rows of three; detectors have the same line in all.
+    """Panels in rows of three, four in two rows; detectors have the same line in all.
 
     Args:
       path: PNG to write.
       panels: One at least.
     """
     names = _merged([[mark.name for mark in panel.marks] for panel in panels])
-    rows, columns = -(-len(panels) // _COLUMNS), min(len(panels), _COLUMNS)
+    columns = 2 if len(panels) == 4 else min(len(panels), _COLUMNS)
+    rows = -(-len(panels) // columns)
     wide, tall = 3.0 + 2.7 * columns, 0.6 + (1.0 + 0.21 * len(names)) * rows
     figure = matplotlib.figure.Figure(figsize=(wide, tall), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()

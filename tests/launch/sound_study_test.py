@@ -253,6 +253,19 @@ def test_tables_and_figure_show_every_detector(found, tmp_path):
         assert picture.width > 1000 and np.asarray(picture.convert("L")).std() > 5
 
 
+def test_four_panels_are_two_by_two(tmp_path):
+    mark = sound_study_figures.Mark("kurtosis", "nothing to train", 0.7, 0.6, 0.8)
+    sizes = []
+    for count in (3, 4):
+        panels = [
+            sound_study_figures.Panel(str(i), 1.0, {}, [mark]) for i in range(count)
+        ]
+        sound_study_figures.draw(tmp_path / "a.png", panels)
+        with PIL.Image.open(tmp_path / "a.png") as picture:
+            sizes.append(picture.size)
+    assert sizes[1][0] < sizes[0][0] and sizes[1][1] > 1.5 * sizes[0][1]
+
+
 class _Level:
     """A task with a weight to learn and a running mean to settle."""
 
