@@ -181,6 +181,7 @@ def deck() -> ml_collections.ConfigDict:
         clip_norm=placeholder(float),
         b1=0.9,
         b2=0.999,
+        eps=1e-8,
     )
     c.train = dict(
         epochs=20.0,
