@@ -27,7 +27,8 @@ Variants (after a colon; several are joined by +, from left to right: data first
                al. 2018), in place of the penalty.
   hinge        the hinge game.
   dcgan        the networks that came before start from DCGAN's normal distributions of
-               0.02, in place of PyTorch's (sigjax/nn/initialisation.py).
+               0.02, in place of PyTorch's (sigjax/nn/initialisation.py). It is no
+               default: in one short run on digits PyTorch's learnt faster.
   smoke        a few steps, < 20 s.
 
 The penalty on the critic's gradient (R1, Mescheder et al. 2018) is what keeps all eight
