@@ -299,7 +299,8 @@ def test_a_table_has_means_intervals_and_differences_to_the_bar(tmp_path):
     assert deep["difference"]["high"] == pytest.approx(-0.095)
     assert deep["ours"]["parameters"]["seeds"] == [100, 101]
     text = tables.write(epath.Path(tmp_path) / "tables", table, plan.sheet.metrics)
-    for told in ("SIMULATED", "10.5 [", "-9.5", "8 people", "lower is better"):
+    bars = "bars: PCA, all else the same; differences are paired by example"
+    for told in ("SIMULATED", "10.5 [", "-9.5", "8 people", "lower is better", bars):
         assert told in " ".join(text.split()), told
     written = (tmp_path / "tables" / "compression.csv").read_text()
     assert len(list(csv.DictReader(io.StringIO(written)))) == 3 * len(table["rows"])
@@ -356,18 +357,26 @@ def test_gains_are_differences_in_the_units_of_the_table(monkeypatch):
     ]
     metric = sheets.Metric(name="right, %", factor=100)
     sheet = types.SimpleNamespace(
-        metrics={"right": metric}, settings={"log_x": True}, x="labels", title="T"
+        metrics={"right": metric},
+        settings={"log_x": True},
+        x="labels",
+        title="T",
+        bar=lambda row: "scratch",
     )
     drawn = []
     monkeypatch.setattr(
-        pictures.figures, "curves", lambda path, panels, **more: drawn.append(panels)
+        pictures.figures,
+        "curves",
+        lambda path, panels, **more: drawn.append((panels, more)),
     )
     plan = types.SimpleNamespace(sheet=sheet)
     assert pictures._gains(epath.Path("a.png"), plan, found, "")
-    ((panel,),) = drawn
+    (((panel,), more),) = drawn
+    assert more["names"] == ["bar", "ours", "elsewhere"]
+    assert more["note"].endswith("95 % intervals over 2 seeds")
     (spots,) = panel.lines.values()
     assert [(s.x, round(s.value, 6)) for s in spots] == [(1.0, 2.0), (3.0, 20.0)]
-    assert (spots[0].low, panel.level) == (None, {"its bar": 0.0})
+    assert (spots[0].low, panel.level) == (None, {"its bar: scratch": 0.0})
     assert spots[1].low < 20 < spots[1].high and not pictures._gains(
         epath.Path("a.png"), plan, found[:1], ""
     )

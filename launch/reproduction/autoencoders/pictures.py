@@ -116,8 +116,16 @@ def _curves(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
             )
         )
     if panels:
+        told += _intervals([score.metrics.get(first) for _, score in found])
         figures.curves(path, panels, title=sheet.title, note=told)
     return bool(panels)
+
+
+def _intervals(shown: Sequence[Mapping[str, Any] | None]) -> str:
+    """What the intervals of a figure's values are over."""
+    found = [one for one in shown if one and one["low"] is not None]
+    overs = dict.fromkeys(one["over"] for one in found)
+    return f"; strokes: 95 % intervals over {' or '.join(overs)}" if overs else ""
 
 
 def _gains(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
@@ -128,6 +136,7 @@ def _gains(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
     """
     sheet = plan.sheet
     metric = next(iter(sheet.metrics.values()))
+    bars = " or ".join(dict.fromkeys(sheet.bar(r) for r, s in found if s.difference))
     panels = []
     for data, own in _by_data(found).items():
         lines: dict[str, list[Spot]] = {}
@@ -140,14 +149,17 @@ def _gains(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
                 Panel(
                     title=data,
                     x=sheet.x,
-                    y=f"{metric.name}, less its bar",
+                    y=f"{metric.name}, less that of its bar",
                     lines={k: sorted(v, key=lambda s: s.x) for k, v in lines.items()},
                     log_x=sheet.settings.get("log_x", False),
-                    level={"its bar": 0.0},
+                    level={f"its bar: {bars}": 0.0},
                 )
             )
     if panels:
-        figures.curves(path, panels, title=sheet.title, note=told)
+        told += _intervals([score.difference for _, score in found])
+        # Looks as in the curves.
+        names = list(dict.fromkeys(row.line or row.labels[0] for row, _ in found))
+        figures.curves(path, panels, title=sheet.title, note=told, names=names)
     return bool(panels)
 
 

@@ -164,6 +164,13 @@ class Sheet:
         """What its rows need, of `DATA`."""
         return tuple(dict.fromkeys(row.data for row in self.rows))
 
+    def bar(self, row: Row) -> str:
+        """What a row is held against, where that differs from the row; "" if not."""
+        if not row.against:
+            return ""
+        pairs = zip(self.row(row.against).labels, row.labels, strict=True)
+        return " ".join(theirs for theirs, own in pairs if theirs != own)
+
     def row(self, name: str) -> Row:
         """The row of that name."""
         (found,) = [row for row in self.rows if row.title == name]

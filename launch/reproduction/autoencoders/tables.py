@@ -39,6 +39,7 @@ def content(
                 "labels": list(row.labels),
                 "data": row.data,
                 "against": row.against,
+                "bar": sheet.bar(row),
                 "ours": {name: dict(own) for name, own in found.metrics.items()},
                 "difference": found.difference and dict(found.difference),
                 "facts": dict(found.facts),
@@ -139,11 +140,11 @@ def _below(table: Mapping[str, Any], metrics: Mapping[str, Metric]) -> list[str]
             f" without chance: one); 95 % intervals are over {told}"
         )
     if any(row["difference"] for row in table["rows"]):
-        against = dict.fromkeys(r["against"] for r in table["rows"] if r["difference"])
+        bars = dict.fromkeys(r["bar"] for r in table["rows"] if r["difference"])
         overs = [(r["difference"] or {}).get("over", "") for r in table["rows"]]
         pairs = {"seed" if "seeds" in over else "example" for over in overs if over}
         more = f"; differences are paired by {' or '.join(sorted(pairs))}" * bool(pairs)
-        lines.append(f"bars are {', '.join(against)}{more}")
+        lines.append(f"bars: {' or '.join(bars)}, all else the same{more}")
     chosen = {r["name"]: r["facts"].get("filter") for r in table["rows"]}
     chosen = {name: text for name, text in chosen.items() if text}
     if chosen:

@@ -67,7 +67,12 @@ def looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def curves(
-    path: epath.PathLike, panels: Sequence[Panel], *, title: str, note: str = ""
+    path: epath.PathLike,
+    panels: Sequence[Panel],
+    *,
+    title: str,
+    note: str = "",
+    names: Sequence[str] = (),
 ) -> None:
     """Lines over a setting, a panel each; one legend under all.
 
@@ -76,9 +81,10 @@ def curves(
       panels: From left to right; one at least.
       title: Over the figure.
       note: Under the title, such as `"SIMULATED data"`.
+      names: Of another figure's lines, in order: those here look as they do there.
     """
+    look = looks(list(dict.fromkeys((*names, *(n for p in panels for n in p.lines)))))
     names = list(dict.fromkeys(name for panel in panels for name in panel.lines))
-    look = looks(names)
     figure = matplotlib.figure.Figure(
         figsize=(0.6 + 4.6 * len(panels), 4.7), layout="constrained"
     )

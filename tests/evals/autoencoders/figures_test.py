@@ -30,6 +30,17 @@ def test_curves_have_a_panel_each_and_zero_stands_left_of_a_logarithmic_axis(tmp
     assert drawn(path)[0] == height and drawn(path)[1] > 1.5 * one
 
 
+def test_lines_look_as_in_another_figure(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: kept.append(figure))
+    panel = Panel("t", "x", "y", {"b": [Spot(1.0, 0.5)]})
+    for names in ((), ("a", "b")):
+        figures.curves(tmp_path / "a.png", [panel], title="T", names=names)
+    alone, second = (figure.axes[0].lines[0].get_color() for figure in kept)
+    look = figures.looks(["a", "b"])
+    assert (alone, second) == (look["a"]["color"], look["b"]["color"])
+
+
 @pytest.mark.parametrize("log_x", [False, True])
 def test_intervals_of_one_place_stand_side_by_side(tmp_path, monkeypatch, log_x):
     kept = []
