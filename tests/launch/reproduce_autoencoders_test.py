@@ -373,10 +373,12 @@ def test_gains_are_differences_in_the_units_of_the_table(monkeypatch):
     assert pictures._gains(epath.Path("a.png"), plan, found, "")
     (((panel,), more),) = drawn
     assert more["names"] == ["bar", "ours", "elsewhere"]
-    assert more["note"].endswith("95 % intervals over 2 seeds")
+    told = more["note"].split("\n")
+    assert told[0].endswith("95 % intervals over 2 seeds")
+    assert told[1] == "its bar, with as many labels: scratch"
     (spots,) = panel.lines.values()
     assert [(s.x, round(s.value, 6)) for s in spots] == [(1.0, 2.0), (3.0, 20.0)]
-    assert (spots[0].low, panel.level) == (None, {"its bar: scratch": 0.0})
+    assert (spots[0].low, panel.level) == (None, {"its bar": 0.0})
     assert spots[1].low < 20 < spots[1].high and not pictures._gains(
         epath.Path("a.png"), plan, found[:1], ""
     )

@@ -152,11 +152,12 @@ def _gains(path: epath.Path, plan: Plan, found: Found, told: str) -> bool:
                     y=f"{metric.name}, less that of its bar",
                     lines={k: sorted(v, key=lambda s: s.x) for k, v in lines.items()},
                     log_x=sheet.settings.get("log_x", False),
-                    level={f"its bar: {bars}": 0.0},
+                    level={"its bar": 0.0},
                 )
             )
     if panels:
         told += _intervals([score.difference for _, score in found])
+        told += f"\nits bar, with as many labels: {bars}"
         # Looks as in the curves.
         names = list(dict.fromkeys(row.line or row.labels[0] for row, _ in found))
         figures.curves(path, panels, title=sheet.title, note=told, names=names)

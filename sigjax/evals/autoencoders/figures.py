@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib.figure
+import numpy as np
 from etils import epath
 from matplotlib.transforms import ScaledTranslation
 
@@ -118,12 +119,25 @@ def curves(
         figure.legend(
             handles=handles,
             loc="outside lower center",
-            ncols=min(len(handles), 2 + len(panels)),
+            ncols=_columns(
+                [handle.get_label() for handle in handles],
+                min(len(handles), 2 + len(panels)),
+                figure.get_figwidth(),
+            ),
             frameon=False,
             fontsize=8,
         )
     head(figure, title, note)
     save(figure, path)
+
+
+def _columns(names: Sequence[str], most: int, width_in: float) -> int:
+    """How many columns a legend of 8 points has room for, at most `most`."""
+    for count in range(most, 1, -1):
+        columns = np.array_split(np.array([len(name) for name in names]), count)
+        if sum(0.6 + 0.065 * column.max() for column in columns) <= width_in:
+            return count
+    return 1
 
 
 def _line(

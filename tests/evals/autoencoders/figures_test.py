@@ -41,6 +41,19 @@ def test_lines_look_as_in_another_figure(tmp_path, monkeypatch):
     assert (alone, second) == (look["a"]["color"], look["b"]["color"])
 
 
+def test_a_legend_is_not_wider_than_its_figure(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: kept.append(figure))
+    for length in (3, 30, 60):
+        lines = {f"{n} ".ljust(length, "e"): [Spot(1.0, 0.5)] for n in range(5)}
+        figures.curves(tmp_path / "a.png", [Panel("t", "x", "y", lines)], title="T")
+        figure = kept[-1]
+        figure.draw_without_rendering()
+        box = figure.legends[0].get_window_extent()
+        assert box.x0 >= 0 and box.x1 <= figure.bbox.x1, length
+    assert [figure.legends[0]._ncols for figure in kept] == [3, 2, 1]
+
+
 @pytest.mark.parametrize("log_x", [False, True])
 def test_intervals_of_one_place_stand_side_by_side(tmp_path, monkeypatch, log_x):
     kept = []
