@@ -161,7 +161,7 @@ def plane():
         row("sounds", "PCA", "fsdd", method="pca", settings=dict(code=2)),
         row(
             *("sounds", "convolutional autoencoder", "fsdd"),
-            overrides=sounds_of(2, "principal", 6.0),
+            overrides=sounds_of(2, "principal", 20.0),
             against="sounds PCA",
         ),
         row("sounds", "all 4,096 values", "fsdd", method="input"),
