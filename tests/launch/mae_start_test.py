@@ -106,6 +106,7 @@ def test_the_encoder_arrives_bit_equal_without_what_reconstructs(
     np.testing.assert_allclose(code, tokens.mean(axis=1), atol=1e-5)
 
 
+@pytest.mark.survival
 def test_the_evaluation_is_of_who_was_held_out(run, windows):
     text = evaluate_run(run)
     where = run / "eval" / "validation"
