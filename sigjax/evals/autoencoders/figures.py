@@ -120,7 +120,7 @@ def curves(
             handles=handles,
             loc="outside lower center",
             ncols=_columns(
-                [handle.get_label() for handle in handles],
+                [str(handle.get_label()) for handle in handles],
                 min(len(handles), 2 + len(panels)),
                 figure.get_figwidth(),
             ),
