@@ -183,7 +183,7 @@ def each_machine(config: ml_collections.ConfigDict) -> ml_collections.ConfigDict
     """
     if config.get("parts") != EACH_MACHINE:
         return config
-    data = config.data
+    data: Any = config.data
     wanted = tuple(data.machines) or None
     if data.simulate is not None:
         machines = wanted or tuple(data.simulate.machines)

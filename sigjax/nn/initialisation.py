@@ -23,6 +23,7 @@ import math
 from typing import Literal
 
 import flax.linen as nn
+import jax.numpy as jnp
 from jax.nn.initializers import Initializer
 
 from sigjax.nn import torch_init
@@ -68,8 +69,7 @@ def scale_init(name: Init) -> Initializer:
     """Of the scale of a batch norm."""
     if name != "dcgan":
         return nn.initializers.ones
-    around_zero = nn.initializers.normal(_DCGAN_SD)
-    return lambda key, shape, *given: 1 + around_zero(key, shape, *given)
+    return _shifted(nn.initializers.normal(_DCGAN_SD), 1.0)
 
 
 def fans(
@@ -89,5 +89,12 @@ def fans(
 
 def _uniform(bound: float) -> Initializer:
     """Uniform in [-bound, bound)."""
-    above_zero = nn.initializers.uniform(2 * bound)
-    return lambda key, shape, *given: above_zero(key, shape, *given) - bound
+    return _shifted(nn.initializers.uniform(2 * bound), -bound)
+
+
+def _shifted(drawn: Initializer, by: float) -> Initializer:
+    def init(key, shape, dtype=None, out_sharding=None):
+        found = drawn(key, shape, dtype, out_sharding)
+        return found + jnp.asarray(by, found.dtype)
+
+    return init
