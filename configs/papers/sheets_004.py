@@ -141,6 +141,11 @@ def denoising(net):
         "task.noise": noise,
         "task.likelihood": "log_mse",
         "model.residual": True,
+        "model.base": "none",
+        "optim.learning_rate": 1e-3,
+        "optim.schedule": "constant",
+        "optim.warmup_epochs": 0.0,
+        "optim.eps": 1e-8,
         **net(denoiser((2048, 1))),
     }
     wrist = {
