@@ -61,6 +61,10 @@ by the commands above with the seeds 0 and 1, on 160 mixtures of fold 5 each:
              1   0.848   0.943    0.795                     0.828   0.870    0.892
   no skips   0   0.765   0.910    0.533                     0.688   0.833    0.895
              1   0.768   0.893    0.492                     0.660   0.825    0.884
+
+All ten classes are far harder: `compact` with 800 steps, five minutes of one core, and
+160 mixtures of fold 5 has an IoU of 0.235 (mean of classes 0.212), F1 of frames 0.387
+and of boundaries 0.257 within 40 ms; precision of cells is 0.258, recall 0.726.
 """
 
 import ml_collections
