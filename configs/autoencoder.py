@@ -60,7 +60,15 @@ sign; see sigjax/losses/variational.py.
 import ml_collections
 from ml_collections.config_dict import placeholder
 
-from configs.networks.examples import digits, fsdd, values_of, waves, wrist
+from configs.networks.examples import (
+    digits,
+    flat,
+    fsdd,
+    last_of,
+    values_of,
+    waves,
+    wrist,
+)
 from configs.networks.stacks import (
     convolutions,
     dense,
@@ -193,19 +201,6 @@ def deck() -> ml_collections.ConfigDict:
         accumulation=1,
     )
     c.mesh = dict(data=-1, fsdp=1, tensor=1, rules=())
-    return c
-
-
-def last_of(c) -> str:
-    """The activation that ends the decoder."""
-    if c.model.tied:
-        return c.model.decoder_activation
-    return c.model.decoder[-1].get("activation", "identity")
-
-
-def flat(c) -> ml_collections.ConfigDict:
-    """The same data as vectors."""
-    c.model.input_shape = (values_of(c),)
     return c
 
 

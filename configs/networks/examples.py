@@ -12,6 +12,19 @@ def values_of(c: ml_collections.ConfigDict) -> int:
     return math.prod(c.model.input_shape)
 
 
+def last_of(c: ml_collections.ConfigDict) -> str:
+    """The activation that ends the decoder."""
+    if c.model.tied:
+        return c.model.decoder_activation
+    return c.model.decoder[-1].get("activation", "identity")
+
+
+def flat(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
+    """The same data as vectors."""
+    c.model.input_shape = (values_of(c),)
+    return c
+
+
 def digits(c: ml_collections.ConfigDict) -> ml_collections.ConfigDict:
     """scikit-learn's digits."""
     c.data.source, c.data.path = "digits", ""

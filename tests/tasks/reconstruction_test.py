@@ -172,6 +172,39 @@ def test_an_examples_figures_do_not_depend_on_its_place():
             np.testing.assert_allclose(other[name], value, rtol=1e-4, atol=1e-5)
 
 
+def test_training_rebuilds_the_clean_input_from_the_corrupted_one():
+    task = Reconstruction(_model(), ReconstructionConfig(noise=NOISE))
+    variables = _init(task)
+    found = jax.jit(task.loss)(variables, {"x": _points()}, KEY).loss
+    # Of the same corruption; that it is one, and the target clean, is tested below.
+    want = _evaluate(task, variables, _points())["reconstruction"]
+    np.testing.assert_allclose(found, want, rtol=1e-5)
+
+
+def test_dropout_is_drawn_anew_by_the_steps_key():
+    model = dataclasses.replace(_model(), encoder=(_dense(3, dropout=0.5),))
+    task = Reconstruction(model, ReconstructionConfig())
+    variables = _init(task)
+    loss = jax.jit(task.loss)
+    first, again, other = (
+        loss(variables, {"x": _points()}, jax.random.key(seed)).loss
+        for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_the_bound_that_is_reported_has_no_beta():
+    task = Reconstruction(VAE, ReconstructionConfig(likelihood="gaussian", beta=4.0))
+    found = _evaluate(task, _init(task), _points())
+    assert float(found["kl"].min()) > 0.01
+    want = -found["reconstruction"] - found["kl"]
+    np.testing.assert_allclose(found["elbo"], want, rtol=1e-5)
+    np.testing.assert_allclose(
+        found["loss"], found["reconstruction"] + 4 * found["kl"], rtol=1e-5
+    )
+
+
 def test_evaluation_is_of_the_corrupted_and_of_the_clean_input():
     config = ReconstructionConfig(noise=NOISE)
     task, x = Reconstruction(_model(), config), _points()
