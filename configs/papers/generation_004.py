@@ -43,6 +43,7 @@ def generation(net):
             *("sounds", "variational autoencoder", sounds),
             overrides={"train.epochs": 12.0},
         ),
+        row("sounds", "GAN of convolutions", "gan:fsdd", "gan"),
     ]
     return dict(
         key="generation",

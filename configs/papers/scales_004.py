@@ -22,6 +22,7 @@ SCALES = (
             "gan": _QUIET,
             "gan:ring": {"train.steps": 5000},
             "gan:digits": {"train.steps": 3000},
+            "gan:sounds": {"train.steps": 400},
             "classifier": {"train.steps": 600, "train.evaluate_every": 10_000},
             "segmentation": {"train.steps": 150, "optim.warmup_steps": 20},
         },

@@ -31,6 +31,7 @@ PICTURES = (
     "plane-clouds",
     "anomaly-dots",
     "initialisation-curves",
+    "initialisation-gains",
     "segmentation-examples-1",
     "generation-images-digits",
     "generation-images-sounds",
