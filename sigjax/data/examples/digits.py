@@ -18,7 +18,7 @@ def digits() -> Loaded:
     return undivided(
         example_set(
             images.reshape(-1, 8, 8, 1).astype(np.uint8),
-            label=label,
+            label=np.asarray(label),
             ids=[f"digit{number:04d}" for number in range(len(label))],
             classes=[str(digit) for digit in range(10)],
             units="grey level",
