@@ -11,6 +11,9 @@ A training step is of 128 examples on the device, Adam at 1e-3, full float32 pro
   channels with batch norm, a code of 64, and back.
 - `vae`: 784-400-20-400-784, Bernoulli likelihood and divergence.
 
+A turn is of `--steps` steps, and training goes on from turn to turn: what `steps` of 50
+measures are the first few hundred, 300 the first two thousand.
+
 Both sides start from the same weights; `difference` is the relative difference of their
 losses before the first step and, where nothing is drawn, after it.
 
@@ -122,7 +125,7 @@ def step_line(name: str, args: Any, device: str) -> dict[str, Any]:
         ours=functools.partial(ours.run, args.steps),
         peer=torch_peer.side(peer),
         unit="s",
-        extras={"parameters": ours.parameters},
+        extras={"parameters": ours.parameters, "steps": args.steps},
     )
     line = harness.measure(case, device=device, repeats=args.repeats)
     if peer is None:
