@@ -127,8 +127,8 @@ def layer_lines(args: Any, device: str) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Measures the step, or the layers."""
-    gpu = jax.default_backend() == "gpu"
     flags = harness.parser(__doc__)
+    gpu = jax.default_backend() == "gpu"
     flags.add_argument("--batch", type=int, default=64 if gpu else 8)
     flags.add_argument("--steps", type=int, default=20 if gpu else 1)
     flags.add_argument("--linear_branches", default="none,dwpw,full")

@@ -97,8 +97,8 @@ def lines(args: Any) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Measures the step of each network."""
-    gpu = jax.default_backend() == "gpu"
     flags = harness.parser(__doc__)
+    gpu = jax.default_backend() == "gpu"
     flags.add_argument("--networks", default="datar_tiny,ast_base")
     flags.add_argument("--batch", type=int, default=32 if gpu else 2)
     flags.add_argument("--steps", type=int, default=10 if gpu else 1)

@@ -12,7 +12,9 @@ A training step is of 128 examples on the device, Adam at 1e-3, full float32 pro
 - `vae`: 784-400-20-400-784, Bernoulli likelihood and divergence.
 
 A turn is of `--steps` steps, and training goes on from turn to turn: what `steps` of 50
-measures are the first few hundred, 300 the first two thousand.
+measures are the first few hundred, 300 the first two thousand. Of the variational one
+PyTorch's steps get slower meanwhile, as numbers of Adam's state go below the smallest
+normal one; XLA counts those as 0, and with `--flush_denormals` PyTorch does, too.
 
 Both sides start from the same weights; `difference` is the relative difference of their
 losses before the first step and, where nothing is drawn, after it.
@@ -125,7 +127,11 @@ def step_line(name: str, args: Any, device: str) -> dict[str, Any]:
         ours=functools.partial(ours.run, args.steps),
         peer=torch_peer.side(peer),
         unit="s",
-        extras={"parameters": ours.parameters, "steps": args.steps},
+        extras={
+            "parameters": ours.parameters,
+            "steps": args.steps,
+            "flush_denormals": bool(args.flush_denormals),
+        },
     )
     line = harness.measure(case, device=device, repeats=args.repeats)
     if peer is None:
@@ -188,6 +194,7 @@ def _write(
     told = {
         "model": dataclasses.asdict(model),
         "channels_last": bool(args.channels_last),
+        "flush_denormals": bool(args.flush_denormals),
     }
     (folder / "network.json").write_text(json.dumps(told))
 
@@ -267,6 +274,7 @@ def main() -> None:
     flags.add_argument("--rows", type=int, default=100_000, help="that are scored")
     flags.add_argument("--width", type=int, default=64, help="of a row")
     flags.add_argument("--channels_last", action="store_true", help="in PyTorch")
+    flags.add_argument("--flush_denormals", action="store_true", help="in PyTorch")
     flags.add_argument("--peer_python", help="a Python that has torch")
     flags.add_argument("--pyod_python", help="a Python that has pyod and torch")
     args = flags.parse_args()

@@ -127,6 +127,7 @@ class Training:
         if self.vae:
             coded = (coded[0] // 2,)
         decoder, _ = stack(model["decoder"], coded, weights["decoder"])
+        torch.set_flush_denormal(told["flush_denormals"])
         self.network = nn.ModuleDict({"encoder": encoder, "decoder": decoder})
         self.network.to(device).train()
         batch = torch.from_numpy(x).to(device)

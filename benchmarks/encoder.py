@@ -213,8 +213,8 @@ def _sizes(kind: Any, size: Any) -> dict[str, Any]:
 
 def main() -> None:
     """Measures all encoders and cases."""
-    gpu = jax.default_backend() == "gpu"
     flags = harness.parser(__doc__)
+    gpu = jax.default_backend() == "gpu"
     flags.set_defaults(repeats=3)
     flags.add_argument("--kinds", default="hubert,wavlm")
     flags.add_argument("--cases", default="equal,mix")

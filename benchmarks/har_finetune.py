@@ -224,8 +224,8 @@ def _check_sizes(ours: Finetuning, theirs: dict[str, Any]) -> None:
 
 def main() -> None:
     """Measures every case."""
-    gpu = jax.default_backend() == "gpu"
     flags = harness.parser(__doc__)
+    gpu = jax.default_backend() == "gpu"
     flags.set_defaults(repeats=3)
     flags.add_argument("--epochs", type=int, default=70)
     flags.add_argument(

@@ -123,7 +123,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     """Command line that all benchmarks share: `--out`, `--repeats`.
 
     The process keeps freed memory from here on, as the commands of `launch` do; whoever
-    is measured in it has the same.
+    is measured in it has the same. That holds for threads that start later, so it must
+    come before JAX's backends (`jax.default_backend()` starts them).
     """
     memory.keep_freed()
     flags = argparse.ArgumentParser(

@@ -42,8 +42,8 @@ def _ours(kind: str, rows: int, n_fft: int):
 
 def main() -> None:
     """Measures forward and gradient for every size and FFT length."""
-    gpu = jax.default_backend() == "gpu"
     flags = harness.parser(__doc__)
+    gpu = jax.default_backend() == "gpu"
     flags.add_argument("--rows", default="34560,138240" if gpu else "2160,34560")
     flags.add_argument("--n_fft", default="16,32,64,128,256")
     flags.add_argument("--peer_python", help="a Python that has torch")

@@ -93,8 +93,8 @@ def training(batch: int, unroll: int) -> TimedStep:
 
 def main() -> None:
     """Measures every `--unroll`."""
-    gpu = jax.default_backend() == "gpu"
     flags = harness.parser(__doc__)
+    gpu = jax.default_backend() == "gpu"
     flags.add_argument("--batch", type=int, default=256 if gpu else 4)
     flags.add_argument("--steps", type=int, default=20 if gpu else 1)
     flags.add_argument("--unroll", default="1,12" if gpu else "1")

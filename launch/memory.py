@@ -6,7 +6,7 @@ import sys
 
 # Numbers of glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
-_MOST = 2**31 - 1
+_NEVER = -1
 
 
 def keep_freed() -> bool:
@@ -16,7 +16,9 @@ def keep_freed() -> bool:
     system fills each of its pages with zeros at the first touch: for a batch of sounds
     on the way to the device a good part of the time of their log-mels
     (`benchmarks.asd_features`, with an empty `GLIBC_TUNABLES` for how it was).
-    Afterwards a process holds as much memory as it once needed.
+    Afterwards a process holds as much memory as it once needed. Threads that run
+    already keep arenas of their own, and with them how it was: call it before JAX starts
+    its backends.
 
     Variables that say otherwise (`MALLOC_ARENA_MAX`, `MALLOC_MMAP_MAX_`,
     `MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`) are left in
@@ -35,5 +37,5 @@ def keep_freed() -> bool:
         return False
     # In one arena for all threads: those of others are at most 64 MB, and what is
     # larger, as a training step's buffer, would be mapped nevertheless.
-    wanted = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _MOST))
+    wanted = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, _NEVER))
     return all(mallopt(option, value) for option, value in wanted)

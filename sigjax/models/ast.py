@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sigjax.nn.attention import AttentionKind, attend
+from sigjax.nn.attention import AttentionKind, attend, split_qkv
 from sigjax.nn.conv import precision
 from sigjax.nn.gelu import gelu
 from sigjax.nn.layer_norm import LayerNorm
@@ -231,10 +231,8 @@ class _Attention(nn.Module):
         # Head by head, so that a tensor axis splits whole heads.
         qkv = _dense(3 * c.width, self.dtype, "qkv")(x)
         qkv = qkv.reshape(*x.shape[:2], c.heads, 3, -1)
-        q, k, v = qkv[..., 0, :], qkv[..., 1, :], qkv[..., 2, :]
-        return _dense(c.width, self.dtype, "out")(
-            attend(q, k, v, c.attention).reshape(x.shape)
-        )
+        mixed = attend(*split_qkv(qkv), c.attention)
+        return _dense(c.width, self.dtype, "out")(mixed.reshape(x.shape))
 
 
 def _dense(width: int, dtype: jnp.dtype, name: str) -> nn.Dense:

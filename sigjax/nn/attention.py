@@ -141,6 +141,18 @@ def attend(
     )
 
 
+def split_qkv(
+    qkv: Float[Array, "b n h 3 k"],
+) -> tuple[Float[Array, "b n h k"], Float[Array, "b n h k"], Float[Array, "b n h k"]]:
+    """Queries, keys and values of a product that gives all three.
+
+    As the parts of one split, their gradients are put together by one concatenation;
+    as three slices they would be padded to the size of the whole and added.
+    """
+    q, k, v = (part.squeeze(-2) for part in jnp.split(qkv, 3, axis=-2))
+    return q, k, v
+
+
 def valid_tokens(tokens: int, length: Int[Array, "b"]) -> Bool[Array, "b n"]:
     """True for the first `length` of `tokens` positions."""
     return jnp.arange(tokens) < length[:, None]
@@ -211,7 +223,7 @@ class RotaryAttention(nn.Module):
     ) -> tuple[Array, Array, Array]:
         """Rotated queries, rotated keys and values, each `[b, n, h, k]`."""
         qkv = self.qkv(x).reshape(*x.shape[:2], self.num_heads, 3, -1)
-        q, k, v = qkv[..., 0, :], qkv[..., 1, :], qkv[..., 2, :]
+        q, k, v = split_qkv(qkv)
         return rotate(q, cos, sin), rotate(k, cos, sin), v
 
     def merge(self, mixed: Float[Array, "b n h k"]) -> Float[Array, "b n d"]:
