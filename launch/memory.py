@@ -17,8 +17,8 @@ def keep_freed() -> bool:
     on the way to the device a good part of the time of their log-mels
     (`benchmarks.asd_features`, with an empty `GLIBC_TUNABLES` for how it was).
     Afterwards a process holds as much memory as it once needed. Threads that run
-    already keep arenas of their own, and with them how it was: call it before JAX starts
-    its backends.
+    already keep arenas of their own, and with them how it was: call it before JAX
+    starts its backends.
 
     Variables that say otherwise (`MALLOC_ARENA_MAX`, `MALLOC_MMAP_MAX_`,
     `MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`) are left in

@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from sigjax.nn.products import wide_product
 from sigjax.typing import Array, Float
 
-# Queries at a time: of 1,214 keys, 6 MB of float32 logits. Fewer fit a core's own cache,
-# but then the threads of a product wait for each other longer than they work.
+# Queries at a time: of 1,214 keys, 6 MB of float32 logits. Fewer fit a core's own
+# cache, but then the threads of a product wait for each other longer than they work.
 _QUERIES = 1280
 
 
@@ -63,7 +63,9 @@ def _backward(residuals, grad):
         q, q_turned, keys, values, mixed, log_total, grad, grad_turned = parts
 
         def tile(rows):
-            weights = jnp.exp(wide_product("qk,nk->qn", q[rows], keys) - log_total[rows])
+            weights = jnp.exp(
+                wide_product("qk,nk->qn", q[rows], keys) - log_total[rows]
+            )
             # sum_n weights * grad_weights equals sum_k mixed * grad.
             inner = (mixed[rows] * grad[rows]).sum(-1, keepdims=True, dtype=jnp.float32)
             # What has several uses XLA would compute again in each of them.
@@ -78,10 +80,12 @@ def _backward(residuals, grad):
             return sums, wide_product("qn,nk->qk", change, keys)
 
         tiles = [tile(rows) for rows in _tiles(len(q))]
-        grad_k, grad_v = (sum(sums) for sums in zip(*(s for s, _ in tiles), strict=True))
+        grad_k, grad_v = (
+            sum(sums) for sums in zip(*(s for s, _ in tiles), strict=True)
+        )
         return _joined([(own,) for _, own in tiles])[0], grad_k, grad_v
 
-    # A product that sums over the rows of both is slow; of the narrow one turned, fast.
+    # A product that sums over rows of both is slow; with the narrow one turned, fast.
     turned = queries.swapaxes(1, 2), grads.swapaxes(1, 2)
     grad_q, grad_k, grad_v = jax.lax.map(
         head,

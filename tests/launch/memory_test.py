@@ -28,13 +28,27 @@ fill()
 print(done, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
+_LARGE = """
+import ctypes, sys
+import numpy as np
+from launch import memory
 
-def _run(**variables):
+end = ctypes.CDLL(None).sbrk
+end.restype = ctypes.c_void_p
+done = memory.keep_freed()
+array = np.empty(5 << 29, np.uint8)
+before = end(0)
+del array
+print(done, before - end(0))
+"""
+
+
+def _run(program=_PROGRAM, **variables):
     asked = {k: v for k, v in os.environ.items() if "MALLOC" not in k}
     asked.pop("GLIBC_TUNABLES", None)
     asked["NUMPY_MADVISE_HUGEPAGE"] = "0"  # A page is a page.
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM],
+        [sys.executable, "-c", program],
         env={**asked, "PYTHONPATH": os.getcwd(), **variables},
         capture_output=True,
         text=True,
@@ -48,6 +62,11 @@ def test_an_array_of_the_same_size_needs_no_fresh_pages():
     kept, pages = _run()
     assert kept == (platform.libc_ver()[0] == "glibc")
     assert pages < 100 or not kept
+
+
+def test_even_of_gigabytes_nothing_is_handed_back():
+    kept, handed_back = _run(_LARGE)
+    assert handed_back == 0 or not kept
 
 
 def test_the_users_own_settings_stay_in_force():
