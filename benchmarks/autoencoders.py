@@ -11,9 +11,9 @@ A training step is of 128 examples on the device, Adam at 1e-3, full float32 pro
   channels with batch norm, a code of 64, and back.
 - `vae`: 784-400-20-400-784, Bernoulli likelihood and divergence.
 
-A turn is of `--steps` steps, and training goes on from turn to turn: 300 measure the
-first two thousand. Of the variational one
-PyTorch's steps get slower meanwhile, as numbers of Adam's state go below the smallest
+A turn is of `--steps` steps, and training goes on from turn to turn: what `steps` of 50
+measures are the first few hundred, 300 the first two thousand. In those PyTorch's steps
+of the variational one get slower, as numbers of Adam's state go below the smallest
 normal one; XLA counts those as 0, and with `--flush_denormals` PyTorch does, too.
 
 Both sides start from the same weights; `difference` is the relative difference of their
@@ -270,7 +270,7 @@ def main() -> None:
     known = [*STEPS, "scoring", "fit"]
     flags.add_argument("--cases", default=",".join(known))
     flags.add_argument("--batch", type=int, default=BATCH)
-    flags.add_argument("--steps", type=int, default=300, help="in a turn")
+    flags.add_argument("--steps", type=int, default=50, help="in a turn")
     flags.add_argument("--rows", type=int, default=100_000, help="that are scored")
     flags.add_argument("--width", type=int, default=64, help="of a row")
     flags.add_argument("--channels_last", action="store_true", help="in PyTorch")

@@ -150,7 +150,8 @@ def _accumulated(task: Task, state: TrainState, batch: Batch, key: PRNGKey, coun
 def _norm(tree: PyTree) -> Array:
     """Of all values together. On CPU rows are summed by a product.
 
-    XLA's own sum adds one value at a time there: of a small network's step a tenth.
+    XLA's own sum is slow there, which the step of a small network shows
+    (`benchmarks.autoencoders`).
     """
     if jax.default_backend() != "cpu":
         return optax.tree.norm(tree)
