@@ -5,10 +5,11 @@ r"""Repeats the tables and figures of papers: one command each.
     python -m launch.reproduce --paper=001 --table=7
     python -m launch.reproduce --paper=002 --table=3
     python -m launch.reproduce --paper=003 --table=4
+    python -m launch.reproduce --paper=004 --sheet=compression
 
-A table is a sweep over configs (configs/papers/p000.py to p003.py). Without data it
-runs on SIMULATED recordings, at small scale, and says so; with your own, or with a
-paper's:
+A table or another sheet is a sweep over configs (configs/papers/p000.py to p004.py).
+Without data it runs on SIMULATED recordings, at small scale, and says so; with your
+own, or with a paper's:
 
     python -m launch.reproduce --paper=000 --table=1 --workdir=runs/paper000 \
         --unlabelled=STORE --labelled=sets/capture24 --scale=paper
@@ -23,6 +24,11 @@ paper's:
     python -m launch.reproduce --paper=003 --table=1,4 --workdir=runs/paper003 \
         --kinetics_sounds=sets/kinetics_sounds --dat_weights=bundles/dat_tiny \
         --ast_weights=bundles/deit --scale=paper
+
+    python -m launch.reproduce --paper=004 --workdir=runs/paper004 \
+        --sheet=compression,denoising,anomaly,initialisation,segmentation,generation \
+        --fsdd=FSDD/recordings --har=sets/sp_sw_har --motors=bldc_motor_audio/dataset \
+        --esc10=sets/esc10
 
 STORE comes from `launch.prepare --preset=paper`, labelled sets from
 `launch.build_dataset`, sets of machine sounds from `launch.build_sounds`, of audio

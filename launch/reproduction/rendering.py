@@ -51,17 +51,23 @@ def header_lines(
 
 
 def made_with(results: Sequence[Mapping[str, Any]]) -> str:
-    """Versions, devices and revisions of the cells, in one line."""
+    """Versions, devices and revisions of the cells, in one line.
 
-    def every(values: Iterable[str]) -> str:
-        return " and ".join(dict.fromkeys(values)) or "nothing has run"
+    Of revisions the first few; every cell's own result has its own.
+    """
+
+    def every(values: Iterable[str], most: int | None = None) -> str:
+        names = list(dict.fromkeys(values))
+        if most is not None and len(names) > most:
+            names[most:] = [f"{len(names) - most} others"]
+        return " and ".join(names) or "nothing has run"
 
     names = ("sigjax", "jax", "python")
     versions = every(
         ", ".join(f"{name} {r['versions'][name]}" for name in names) for r in results
     )
     devices = every(f"{len(r['devices'])} x {r['devices'][0]}" for r in results)
-    return f"{versions}; {devices}; git {every(r['git'] for r in results)}"
+    return f"{versions}; {devices}; git {every((r['git'] for r in results), 3)}"
 
 
 def as_text(page: Page) -> str:

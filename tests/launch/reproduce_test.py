@@ -22,6 +22,7 @@ from launch.reproduction import (
     costs,
     data,
     pictures,
+    rendering,
     runner,
     scores,
     sheets,
@@ -40,6 +41,13 @@ MADE = {
     "devices": ["cpu"],
 }
 CLASSES = ("sit", "walk", "sleep")
+
+
+def test_many_revisions_are_counted_not_all_listed():
+    few = rendering.made_with([{**MADE, "git": name} for name in "abca"])
+    assert few.endswith("; git a and b and c")
+    many = rendering.made_with([{**MADE, "git": name} for name in "abcdeab"])
+    assert many.endswith("; git a and b and c and 2 others")
 
 
 def sheet(**changes):
