@@ -132,19 +132,24 @@ def clouds(
         lines, columns, squeeze=False, sharex=shared, sharey=shared
     ).ravel()
     rng = np.random.default_rng(0)
-    for axes, panel in zip(grid, panels, strict=False):
+    ends = [f(panel.points) for panel in panels for f in (np.min, np.max)]
+    edge = 0.03 * (max(ends) - min(ends))
+    limits = (min(ends) - edge, max(ends) + edge)
+    for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
         order = rng.permutation(len(panel.points))  # No class hides another.
         colours = [_colour(panel.label, row) for row in order]
         axes.scatter(*panel.points[order].T, s=7, c=colours, alpha=0.75, lw=0)
         if panel.marks is not None:
             axes.scatter(*panel.marks.T, s=40, c="#222222", marker="x", lw=1.2)
         axes.set_title(panel.title, fontsize=10)
-        axes.set_xlabel(panel.x, fontsize=9)
-        axes.set_ylabel(panel.y, fontsize=9)
+        if not shared or place + columns >= len(panels):  # None is below.
+            axes.set_xlabel(panel.x, fontsize=9)
+        if not shared or place % columns == 0:
+            axes.set_ylabel(panel.y, fontsize=9)
         axes.tick_params(labelsize=7)
         axes.spines[["top", "right"]].set_visible(False)
-        if shared:
-            axes.set_aspect("equal")
+        if shared:  # A square range in a square box: equal scales keep the layout.
+            axes.set(xlim=limits, ylim=limits, box_aspect=1)
     for axes in grid[len(panels) :]:
         axes.set_visible(False)
     handles = [_dot(name, place) for place, name in enumerate(classes)]
@@ -217,7 +222,7 @@ def fields(
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
     for axes in grid.ravel()[len(panels) :]:
         axes.set_visible(False)
-    for axes, panel in zip(grid.ravel(), panels, strict=False):
+    for place, (axes, panel) in enumerate(zip(grid.ravel(), panels, strict=False)):
         axes.scatter(*np.asarray(data).T, s=4, color=COLOURS[1], lw=0, label="data")
         step = panel.moved - panel.at
         axes.quiver(
@@ -231,8 +236,10 @@ def fields(
             label="from a point to its reconstruction",
         )
         axes.set_title(panel.title, fontsize=10)
-        axes.set_xlabel("x")
-        axes.set_ylabel("y")
+        if place + columns >= len(panels):
+            axes.set_xlabel("x")
+        if place % columns == 0:
+            axes.set_ylabel("y")
         axes.set_aspect("equal")
         axes.spines[["top", "right"]].set_visible(False)
     marks, names = figure.axes[0].get_legend_handles_labels()
