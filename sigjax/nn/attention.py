@@ -1,11 +1,13 @@
 """Multi-head self-attention with rotary position embeddings (RoFormer)."""
 
+import functools
 from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from sigjax.nn.products import dense_product
 from sigjax.nn.tiled_attention import tiled_attention
 from sigjax.typing import Array, Bool, Float, Int
 
@@ -212,8 +214,10 @@ class RotaryAttention(nn.Module):
 
     def setup(self):
         """Builds both projections."""
-        self.qkv = nn.Dense(3 * self.width, use_bias=False, dtype=self.dtype)
-        self.out = nn.Dense(self.width, use_bias=False, dtype=self.dtype)
+        dense = functools.partial(
+            nn.Dense, use_bias=False, dtype=self.dtype, dot_general=dense_product
+        )
+        self.qkv, self.out = dense(3 * self.width), dense(self.width)
 
     def project(
         self,

@@ -4,9 +4,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from sigjax.nn.conv import precision, product_of_rows
 from sigjax.typing import Array
+
+# Of what `dense_product` gives on CPU, for `jax.checkpoint_policies`.
+DENSE_PRODUCT = "dense_product"
 
 
 def wide_product(subscripts: str, x: Array, y: Array) -> Array:
@@ -35,7 +39,8 @@ def dense_product(
     does without. Elsewhere it is `jax.lax.dot_general`.
     """
     if jax.default_backend() == "cpu":
-        return product_of_rows(x, kernel)
+        # Remat's policies see products, not what a gradient of one's own is made of.
+        return checkpoint_name(product_of_rows(x, kernel), DENSE_PRODUCT)
     return jax.lax.dot_general(
         x, kernel, dimension_numbers, precision, preferred_element_type
     )

@@ -12,6 +12,7 @@ from sigjax.nn.attention import (
     attend,
     rotary_angles,
 )
+from sigjax.nn.products import DENSE_PRODUCT, dense_product
 from sigjax.typing import Array, Float, Int
 
 
@@ -29,11 +30,11 @@ class SwiGLU(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "b n d"]) -> Float[Array, "b n d"]:
         """`[b, n, d]` to `[b, n, d]`."""
-        gate = nn.Dense(self.hidden, use_bias=False, dtype=self.dtype, name="gate")(x)
-        up = nn.Dense(self.hidden, use_bias=False, dtype=self.dtype, name="up")(x)
-        return nn.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name="down")(
-            jax.nn.silu(gate) * up
+        dense = functools.partial(
+            nn.Dense, use_bias=False, dtype=self.dtype, dot_general=dense_product
         )
+        gate, up = dense(self.hidden, name="gate")(x), dense(self.hidden, name="up")(x)
+        return dense(x.shape[-1], name="down")(jax.nn.silu(gate) * up)
 
 
 class Block(nn.Module):
@@ -77,10 +78,14 @@ class Block(nn.Module):
         length: Int[Array, "b"] | None = None,
     ) -> tuple[Float[Array, "b n d"], None]:
         """Returns the new residual stream and None, the pair that `nn.scan` wants."""
+        policies = jax.checkpoint_policies
         keep_products = functools.partial(
             nn.remat,
             prevent_cse=self.prevent_cse,
-            policy=jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+            policy=policies.save_from_both_policies(
+                policies.dots_with_no_batch_dims_saveable,
+                policies.save_only_these_names(DENSE_PRODUCT),
+            ),
         )
         # The kernel stays outside: inside, its forward pass would run again.
         q, k, v = keep_products(Block.project)(self, x, cos, sin)

@@ -177,6 +177,11 @@ def _logits(q, k, padded, where, size):
     return slices.plan_bias(padded, where, size, logits[None])[0].reshape(logits.shape)
 
 
+def _turned(x: Array) -> Array:
+    """`[h, n, d]` to `[h, d, n]`, really: sums over rows of both sides are slow."""
+    return jax.lax.optimization_barrier(x.swapaxes(1, 2))
+
+
 def _one_tile(which, where):
     return slices.Plan(which[None], *jax.tree.map(lambda x: x[None], where))
 
@@ -197,7 +202,7 @@ def _tiled_forward(q, k, v, table, points, size, convention):
             higher = jnp.maximum(top, logits.max(axis=1, keepdims=True))
             weights, shrunk = jnp.exp(logits - higher), jnp.exp(top - higher)
             total = total * shrunk + weights.sum(axis=1, keepdims=True)
-            more = wide_product("hnd,hnm->hdm", v, weights.astype(v.dtype))
+            more = wide_product("hdn,hnm->hdm", _turned(v), weights.astype(v.dtype))
             return (higher, total, mixed * shrunk + more), None
 
         none = jnp.zeros((heads, 1, queries), wide)
@@ -232,7 +237,7 @@ def _tiled_backward(size, convention, saved, gradient):
                 added, where.which, where.starts, table_gradient
             )
             weights, found = weights.astype(v.dtype), found.astype(v.dtype)
-            grad_q = grad_q + wide_product("hnd,hnm->hdm", k, found)
+            grad_q = grad_q + wide_product("hdn,hnm->hdm", _turned(k), found)
             return (table_gradient, grad_q), (
                 wide_product("hnm,hdm->hnd", found, q).astype(k.dtype),
                 wide_product("hnm,hdm->hnd", weights, gradient).astype(v.dtype),
