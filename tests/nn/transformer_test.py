@@ -1,5 +1,7 @@
 """What a block of the transformer keeps for its backward pass."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +30,8 @@ def test_no_product_of_a_layer_runs_twice(attention):
     variables = model.init(jax.random.key(0), x)
 
     def loss(variables, x):
-        return jnp.square(model.apply(variables, x)).sum()
+        y: Any = model.apply(variables, x)
+        return jnp.square(y).sum()
 
     program = jax.make_jaxpr(jax.grad(loss, argnums=(0, 1)))(variables, x)
     # Five layers: each forward, and twice backward. Attention: two, and twice each
