@@ -195,7 +195,7 @@ def rotate(
 
 
 class RotaryAttention(nn.Module):
-    """Self-attention over all tokens, without biases.
+    """Self-attention over all tokens, without biases; on CPU for reverse mode only.
 
     The projection is one 2-D kernel laid out head by head (`h`, then q k v, then `k`),
     so that splitting its columns over a tensor axis keeps whole heads together.

@@ -36,7 +36,7 @@ def dense_product(
     """`nn.Dense(dot_general=dense_product)` for layers that see many rows.
 
     On CPU XLA turns both maps before the usual gradient of a kernel; `product_of_rows`
-    does without. Elsewhere it is `jax.lax.dot_general`.
+    does without, in reverse mode only. Elsewhere it is `jax.lax.dot_general`.
     """
     if jax.default_backend() == "cpu":
         # Remat's policies see products, not what a gradient of one's own is made of.

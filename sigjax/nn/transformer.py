@@ -19,6 +19,8 @@ from sigjax.typing import Array, Float, Int
 class SwiGLU(nn.Module):
     """`W_down(silu(W_gate x) * W_up x)`, no biases (Shazeer 2020, eq. 6).
 
+    On CPU its derivatives are of reverse mode only (`dense_product`).
+
     Attributes:
       hidden: Width of the gate.
       dtype: Compute dtype.

@@ -235,6 +235,7 @@ def dots(
         axes.set_yticks([-y for y in range(len(names))], names)
         axes.set_ylim(0.5 - len(names), 0.5)
         axes.set_xlabel(measure)
+        axes.locator_params(axis="x", nbins=3)  # Labels of six digits stay apart.
         axes.grid(axis="x", alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)
     marks = [(COLOURS[0], f"mean, {interval}")]

@@ -132,9 +132,12 @@ def clouds(
         lines, columns, squeeze=False, sharex=shared, sharey=shared
     ).ravel()
     rng = np.random.default_rng(0)
-    ends = [f(panel.points) for panel in panels for f in (np.min, np.max)]
-    edge = 0.03 * (max(ends) - min(ends))
-    limits = (min(ends) - edge, max(ends) + edge)
+    drawn = [x for panel in panels for x in (panel.points, panel.marks)]
+    values = np.concatenate([np.ravel(x) for x in drawn if x is not None])
+    values = values[np.isfinite(values)]
+    low, high = (values.min(), values.max()) if values.size else (0.0, 1.0)
+    edge = 0.03 * (high - low) or 1.0
+    limits = (low - edge, high + edge)
     for place, (axes, panel) in enumerate(zip(grid, panels, strict=False)):
         order = rng.permutation(len(panel.points))  # No class hides another.
         colours = [_colour(panel.label, row) for row in order]

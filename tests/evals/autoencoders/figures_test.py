@@ -90,6 +90,20 @@ def test_dots_take_missing_values_and_grow_with_rows(tmp_path):
     assert drawn(path)[0] > height
 
 
+def test_common_limits_of_clouds_hold_all_points_and_marks(tmp_path, monkeypatch):
+    kept = []
+    monkeypatch.setattr(pictures, "save", lambda figure, path: kept.append(figure))
+    near, far = np.zeros((3, 2)), np.array([[4.0, -1.0]])
+    panels = [
+        pictures.Cloud("collapsed", near, None, far),
+        pictures.Cloud("diverged", np.array([[-2.0, 1.0], [np.nan, np.inf]])),
+    ]
+    pictures.clouds(tmp_path / "a.png", panels, title="T", shared=True)
+    for axes in kept[0].axes[:2]:
+        for low, high in (axes.get_xlim(), axes.get_ylim()):
+            assert low < -2 and high > 4
+
+
 def test_pictures_are_drawn(tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "a.png"
