@@ -18,8 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from launch import memory
-
 # Threads of BLAS and OpenMP wait busily for tens of milliseconds after their work: a
 # turn that began at once would share its cores with the other side's.
 _REST_S = 0.3
@@ -120,13 +118,7 @@ def run(
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """Command line that all benchmarks share: `--out`, `--repeats`.
-
-    The process keeps freed memory from here on, as the commands of `launch` do; whoever
-    is measured in it has the same. That holds for threads that start later, so it must
-    come before JAX's backends (`jax.default_backend()` starts them).
-    """
-    memory.keep_freed()
+    """Command line that all benchmarks share: `--out`, `--repeats`."""
     flags = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from benchmarks import harness
-from launch import memory
 
 
 class Peer:
@@ -59,11 +58,7 @@ class Peer:
 
 
 def serve(about: dict[str, Any], run: Callable[[str], float]) -> None:
-    """Answers each line on stdin with the seconds of `run(line)`, until it closes.
-
-    The peer keeps freed memory as our side does.
-    """
-    memory.keep_freed()
+    """Answers each line on stdin with the seconds of `run(line)`, until it closes."""
     print(json.dumps(about), flush=True)
     for line in sys.stdin:
         print(run(line.strip()), flush=True)

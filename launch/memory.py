@@ -16,9 +16,9 @@ def keep_freed() -> bool:
     system fills each of its pages with zeros at the first touch: for a batch of sounds
     on the way to the device a good part of the time of their log-mels
     (`benchmarks.asd_features`, with an empty `GLIBC_TUNABLES` for how it was).
-    Afterwards a process holds as much memory as it once needed. Threads that run
-    already keep arenas of their own, and with them how it was: call it before JAX
-    starts its backends.
+    Afterwards a process holds as much memory as it once needed. It comes too late once
+    a second thread has asked for memory: glibc settles the number of arenas then, and
+    in others than the first nothing is kept. Importing pyarrow is enough for that.
 
     Variables that say otherwise (`MALLOC_ARENA_MAX`, `MALLOC_MMAP_MAX_`,
     `MALLOC_MMAP_THRESHOLD_`, `MALLOC_TRIM_THRESHOLD_`, `GLIBC_TUNABLES`) are left in

@@ -18,7 +18,6 @@ from absl import flags
 from absl import logging as absl_logging
 from etils import epath
 
-from launch import memory
 from sigjax.train.writer import replace_file
 
 DISTRIBUTED = flags.DEFINE_enum(
@@ -33,7 +32,7 @@ DISTRIBUTED = flags.DEFINE_enum(
 def start() -> None:
     """Starts jax.distributed where asked for, and the persistent compilation cache.
 
-    Sets the log and the allocator first.
+    Sets the log first.
     """
     if not flags.FLAGS["verbosity"].present:
         # absl put its handler on the root logger and would raise the root's level with
@@ -43,7 +42,6 @@ def start() -> None:
         # a traceback per thread before raising it, and that one message is enough.
         absl_logging.set_verbosity(absl_logging.FATAL)
         logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    memory.keep_freed()
     _start_distributed()
     cache = os.environ.get("SIGJAX_CACHE", "~/.cache/sigjax")
     path = pathlib.Path(cache).expanduser() / f"xla-{_machine()}"

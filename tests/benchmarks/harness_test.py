@@ -1,8 +1,6 @@
 """The benchmarks' common measure: which way a ratio points, what a line holds."""
 
-import ast
 import json
-import pathlib
 
 import pytest
 
@@ -22,23 +20,6 @@ def case(name, ours_s, peer_s, **changes):
     return harness.Case(
         ours=lambda: ours_s, peer=lambda: peer_s, **{**fields, **changes}
     )
-
-
-_WITH_FLAGS = [
-    path
-    for path in sorted(pathlib.Path(harness.__file__).parent.glob("*.py"))
-    if "= harness.parser(" in path.read_text()
-]
-
-
-@pytest.mark.parametrize("path", _WITH_FLAGS, ids=lambda path: path.stem)
-def test_memory_is_kept_before_jax_starts_its_threads(path):
-    (main,) = (
-        node
-        for node in ast.parse(path.read_text()).body
-        if isinstance(node, ast.FunctionDef) and node.name == "main"
-    )
-    assert ast.unparse(main.body[1]).startswith("flags = harness.parser(")
 
 
 def test_every_turn_begins_on_an_idle_machine(rests):
