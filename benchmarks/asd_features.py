@@ -103,9 +103,8 @@ def _by_clip(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray):
 
 def main() -> None:
     """Measures all cases."""
-    flags = harness.parser(__doc__)
+    flags = harness.parser(__doc__, devices=True)
     flags.add_argument("--clips", type=int, help="32 on CPU, else 256")
-    flags.add_argument("--devices", type=int, help="on CPU; one for each core")
     flags.add_argument("--seconds", type=float, default=10.0, help="of a clip")
     flags.add_argument("--precision", choices=("auto", _NARROW, _WIDE), default="auto")
     flags.add_argument("--peer_python", help="a Python that has torch")

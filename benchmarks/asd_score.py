@@ -216,11 +216,10 @@ def _cores(line: Mapping[str, Any], cores: int) -> dict[str, float]:
 
 def main() -> None:
     """Measures all cases."""
-    flags = harness.parser(__doc__)
+    flags = harness.parser(__doc__, devices=True)
     flags.set_defaults(repeats=3)
     flags.add_argument("--clips", type=int, default=48, help="a multiple of --batch")
     flags.add_argument("--batch", type=int, default=8)
-    flags.add_argument("--devices", type=int, help="on CPU; one for each core")
     flags.add_argument("--tiny", action="store_true", help="a few channels, to try it")
     flags.add_argument("--peer_python", help="a Python that has torch and librosa")
     options = flags.parse_args()

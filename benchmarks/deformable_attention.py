@@ -249,12 +249,11 @@ def designs(args: argparse.Namespace, device: str, names: list[str]) -> None:
 
 def main() -> None:
     """Measures."""
-    flags = harness.parser(__doc__)
+    flags = harness.parser(__doc__, devices=True)
     flags.add_argument("--batch", type=int, default=2)
     flags.add_argument(
         "--calls", type=int, default=3, help="of a turn; the best counts"
     )
-    flags.add_argument("--devices", type=int, help="on CPU; one for each core")
     flags.add_argument("--layers", default=",".join(SHAPES), help="which")
     flags.add_argument("--designs", action="store_true", help="ours among themselves")
     flags.add_argument("--dat_checkout", default="", help="v1=DIR,pp=DIR")

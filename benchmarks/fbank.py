@@ -127,9 +127,8 @@ def lines(args: Any) -> Iterator[dict[str, Any]]:
 
 def main() -> None:
     """Measures all cases."""
-    flags = harness.parser(__doc__)
+    flags = harness.parser(__doc__, devices=True)
     flags.add_argument("--clips", type=int, help="32 on CPU, else 256")
-    flags.add_argument("--devices", type=int, help="on CPU; one for each core")
     choices = ("auto", "float32", "float64")
     flags.add_argument("--precision", choices=choices, default="auto")
     flags.add_argument("--peer_python", help="a Python with torch and transformers")

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from launch import memory
+
 # Threads of BLAS and OpenMP wait busily for tens of milliseconds after their work: a
 # turn that began at once would share its cores with the other side's.
 _REST_S = 0.3
@@ -117,13 +119,24 @@ def run(
     report(lines, out=out)
 
 
-def parser(description: str | None) -> argparse.ArgumentParser:
-    """Command line that all benchmarks share: `--out`, `--repeats`."""
+def parser(
+    description: str | None, *, devices: bool = False
+) -> argparse.ArgumentParser:
+    """Command line that all benchmarks share: `--out`, `--repeats`.
+
+    Args:
+      description: What the benchmark is.
+      devices: Whether it computes on several devices of the CPU, `--devices`.
+    """
+    if devices:
+        memory.keep_freed(side_by_side=True)
     flags = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     flags.add_argument("--out", help="file to append the JSON lines to")
     flags.add_argument("--repeats", type=int, default=5, help="turns of each side")
+    if devices:
+        flags.add_argument("--devices", type=int, help="on CPU; one for each core")
     return flags
 
 

@@ -129,13 +129,12 @@ def void(_: Any) -> None:
 
 def main() -> None:
     """Measures."""
-    flags = harness.parser(__doc__)
+    flags = harness.parser(__doc__, devices=True)
     flags.set_defaults(repeats=3)
     sizes = {"layers": 13, "seeds": 5, "clips": 1697, "classes": 32, "width": 1536}
     sizes |= {"batch": 16, "epochs": 10, "peer_probes": 5}
     for name, value in sizes.items():
         flags.add_argument(f"--{name}", type=int, default=value)
-    flags.add_argument("--devices", type=int, help="on CPU; one for each core")
     flags.add_argument("--peer_python", help="a Python that has torch")
     args = flags.parse_args()
     jax.config.update("jax_num_cpu_devices", args.devices or os.cpu_count() or 1)
