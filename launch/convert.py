@@ -5,8 +5,9 @@ python -m launch.convert --from=SNAPSHOT --system=ast --output=bundles/ast
 python -m launch.convert --from=SNAPSHOT --system=speech --output=bundles/hubert
 
 Reads PyTorch checkpoints (.pt, .pth, .mdl, .bin; also those of torch before 1.6) and
-safetensors files, or the folder of a snapshot that holds one. What is written is what
-`sigjax.load` and `encoder.weights` of `launch.finetune` take.
+safetensors files, the .index.json of weights divided among files, or the folder of a
+snapshot that holds one of them. What is written is what `sigjax.load` and
+`encoder.weights` of `launch.finetune` take.
 
 Systems:
   harnet10   the public network of Yuan et al. 2024, 10 s of wrist data at 30 Hz. Its
@@ -34,7 +35,7 @@ speech give features of every layer (`sigjax.load(BUNDLE).embed`).
 import dataclasses
 import hashlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -47,6 +48,7 @@ from sigjax.convert.ast import read_ast
 from sigjax.convert.audio import AudioWeights, weights_file
 from sigjax.convert.dat import read_dat
 from sigjax.convert.harnet import convert_harnet
+from sigjax.convert.shards import files_of
 from sigjax.convert.speech import read_speech
 from sigjax.convert.torch_files import WeightsError, read_state_dict
 
@@ -248,7 +250,7 @@ def convert(
         extra=found.extra,
         source_run={
             "file": file.name,
-            "sha256": _sha256(file),
+            "sha256": _sha256(files_of(file)),
             "system": system,
             "licence": chosen.licence,
             "ignored": list(found.ignored),
@@ -258,11 +260,13 @@ def convert(
     return found
 
 
-def _sha256(path: epath.Path) -> str:
+def _sha256(paths: Iterable[epath.Path]) -> str:
+    """Of all that the files hold, one after another."""
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     return digest.hexdigest()
 
 

@@ -8,9 +8,11 @@ import numpy as np
 from etils import epath
 
 from sigjax.convert.pickles import WeightsError
+from sigjax.convert.shards import INDEX
 
 # What a snapshot's folder may hold, the preferred first.
-_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_FILES = ("model.safetensors", "pytorch_model.bin")
+_WEIGHTS = tuple(name for file in _FILES for name in (file, file + INDEX))
 
 
 class AudioWeights(NamedTuple):
@@ -44,6 +46,8 @@ class AudioWeights(NamedTuple):
 def weights_file(path: epath.PathLike) -> epath.Path:
     """The file of weights: `path` itself, or what a snapshot's folder holds.
 
+    That is an index where weights are divided among files (`sigjax.convert.shards`).
+
     Raises:
       WeightsError: It is a folder without such a file.
     """
@@ -54,7 +58,7 @@ def weights_file(path: epath.PathLike) -> epath.Path:
         if (path / name).exists():
             return path / name
     raise WeightsError(
-        f"{path} is a folder without {' or '.join(_WEIGHTS)}: name the file of weights"
+        f"{path} is a folder without {' or '.join(_FILES)}: name the file of weights"
     )
 
 

@@ -29,6 +29,7 @@ from etils import epath
 
 from sigjax.convert import pickles
 from sigjax.convert.pickles import WeightsError
+from sigjax.convert.shards import INDEX, read_shards
 from sigjax.convert.tensors import (
     FAIRSEQ,
     SAFETENSORS,
@@ -68,7 +69,8 @@ def read_state_dict(
     """Names and arrays of a model.
 
     Args:
-      path: A .pt, .pth, .mdl, .bin or .safetensors file.
+      path: A .pt, .pth, .mdl, .bin or .safetensors file, or the .index.json of files
+        that share a model's arrays (`sigjax.convert.shards`).
       key: Entry of the checkpoint that holds them. By default the whole file if it
         is a state dict, else its `state_dict`, `model_state_dict` or `model`.
       prefix: Taken off the names that begin with it, as DataParallel's `module.`.
@@ -81,6 +83,10 @@ def read_state_dict(
         weights, or holds no state dict.
       FileNotFoundError: If there is no such file.
     """
+    if str(path).endswith(INDEX):
+        return read_shards(
+            path, lambda part: read_state_dict(part, key=key, prefix=prefix)
+        )
     with _errors_name(path), _opened(path) as tree:
         return _state_dict(tree, key, prefix)
 
@@ -101,6 +107,8 @@ def read_with_settings(
     Returns:
       Arrays by name, and those of the entries `cfg` and `args` that are there.
     """
+    if str(path).endswith(INDEX):
+        return read_state_dict(path, prefix=prefix), {}
     with _errors_name(path), _opened(path, FAIRSEQ) as tree:
         state = _state_dict(tree, None, prefix)
         if _is_state_dict(tree):

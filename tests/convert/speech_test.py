@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from sigjax.convert.pickles import WeightsError
+from sigjax.convert.shards import files_of
 from sigjax.convert.speech import convert_speech, read_speech
 from sigjax.models.speech_encoder import SpeechEncoder
 from tests.convert.speech_files import (
@@ -245,3 +246,65 @@ def test_settings_beside_a_file_have_its_name(tmp_path):
     beside.write_text(json.dumps(ARGUMENTS | {"encoder_num_heads": 4}))
     weights = read_speech(file)
     assert (weights.layout, weights.config.heads) == ("torchaudio", 4)
+
+
+def _divided(folder):
+    """Writes a snapshot whose arrays lie in two files; returns the index."""
+    (folder / "config.json").write_text(json.dumps(SETTINGS))
+    state = state_of()
+    where = {name: f"part-{i % 2}.safetensors" for i, name in enumerate(state)}
+    for file in set(where.values()):
+        own = {name: value for name, value in state.items() if where[name] == file}
+        (folder / file).write_bytes(safetensors(own))
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": where}))
+    return index
+
+
+def test_weights_divided_among_files_are_read_by_their_index(tmp_path):
+    index = _divided(tmp_path)
+    for path in (tmp_path, index):
+        jax.tree.map(
+            np.testing.assert_array_equal, read_speech(path).params, converted().params
+        )
+    parts = [tmp_path / f"part-{i}.safetensors" for i in (0, 1)]
+    assert files_of(index) == [index, *parts]
+    assert files_of(parts[0]) == parts[:1]
+
+
+def _elsewhere(index, where):
+    where["masked_spec_embed"] = "../part-0.safetensors"
+
+
+def _moved(index, where):
+    where["masked_spec_embed"] = "part-1.safetensors"
+
+
+def _lost(index, where):
+    where["more"] = "part-1.safetensors"
+
+
+def _removed(index, where):
+    (index.parent / "part-1.safetensors").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_elsewhere, r"index.json is damaged: '\.\./part-0.safetensors' is no file"),
+        (_moved, "part-0.safetensors holds what .*: masked_spec_embed$"),
+        (_lost, "arrays that are not there: more of part-1.safetensors$"),
+        (_removed, "files that are not there: part-1.safetensors$"),
+        (lambda index, where: where.clear(), "weight_map is empty"),
+    ],
+)
+def test_an_index_that_does_not_fit_is_refused(change, message, tmp_path):
+    index = _divided(tmp_path)
+    where = json.loads(index.read_text())["weight_map"]
+    change(index, where)
+    index.write_text(json.dumps({"weight_map": where}))
+    with pytest.raises(WeightsError, match=message):
+        read_speech(tmp_path)
+    index.write_text("[]")
+    with pytest.raises(WeightsError, match="is damaged: no weight_map"):
+        read_speech(tmp_path)
