@@ -36,9 +36,9 @@ from launch.calls.study_data import (
     read_fsdd,
 )
 from launch.calls.study_work import Work
+from launch.claims import ClaimError
 from launch.event_study import rounded
 from launch.pages import publish
-from launch.reproduction.claims import ClaimError
 from launch.reproduction.rendering import made_with
 from launch.reproduction.runner import Cells
 from sigjax.data.audio import AudioError

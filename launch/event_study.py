@@ -27,8 +27,8 @@ from etils import epath
 from launch import command, runtime
 from launch.audio_events import study_cells, study_page, study_sizes, study_tables
 from launch.audio_events.study_data import FOLDS, EventClips, StudyError, read_esc10
+from launch.claims import ClaimError
 from launch.pages import publish
-from launch.reproduction.claims import ClaimError
 from launch.reproduction.rendering import made_with
 from launch.reproduction.runner import Cells
 from sigjax.data.audio import AudioError

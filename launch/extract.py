@@ -30,6 +30,7 @@ JAX_NUM_CPU_DEVICES says. Several processes (`--distributed`) share the calls an
 to one folder, which all must see.
 """
 
+import contextlib
 import dataclasses
 import math
 from collections.abc import Iterator, Mapping
@@ -38,8 +39,9 @@ from typing import Any
 import jax
 import tqdm
 from absl import app, flags
+from etils import epath
 
-from launch import command, runtime
+from launch import claims, command, runtime
 from launch.autoencoders.use import extract_codes
 from launch.calls.encoder import Encoder
 from launch.calls.extraction import Done, Extraction, Settings
@@ -129,6 +131,30 @@ def _settings(f: flags.FlagValues, encoder: Encoder) -> Settings:
     )
 
 
+@contextlib.contextmanager
+def _alone(output: str) -> Iterator[None]:
+    """Keeps others from writing to a folder of features.
+
+    Where there are no locks, on a bucket, nothing is kept.
+
+    Raises:
+      FeaturesError: Another command writes to it.
+    """
+    name = ".writing"
+    with contextlib.ExitStack() as stack:
+        try:
+            ours = stack.enter_context(claims.claim(epath.Path(output), name))
+        except claims.ClaimError:
+            ours = True
+        if not ours:
+            raise FeaturesError(
+                f"another launch.extract writes to {output}"
+                f" ({claims.owner(epath.Path(output), name)}): wait until it has ended,"
+                " or give another --output"
+            )
+        yield
+
+
 def extract(f: flags.FlagValues) -> dict[str, Any] | None:
     """Computes what the flags ask for.
 
@@ -138,6 +164,13 @@ def extract(f: flags.FlagValues) -> dict[str, Any] | None:
     Raises:
       EXPECTED_ERRORS: With messages that say what to change.
     """
+    local = "://" not in str(f.output)
+    alone = jax.process_index() == 0 and local
+    with _alone(f.output) if alone else contextlib.nullcontext():
+        return _extract(f)
+
+
+def _extract(f: flags.FlagValues) -> dict[str, Any] | None:
     process, first = jax.process_index(), jax.process_index() == 0
     manifest = read_calls(f.manifest, f.root or None)
     encoder = Encoder(

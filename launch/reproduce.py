@@ -59,8 +59,8 @@ from typing import Any
 from absl import app, flags
 from etils import epath
 
-from launch import runtime
-from launch.reproduction import cells, claims, costs, papers, rendering
+from launch import claims, runtime
+from launch.reproduction import cells, costs, papers, rendering
 from launch.reproduction.runner import Cells, Outcome
 from sigjax.config import ConfigError
 from sigjax.data.clips import ManifestError

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from etils import epath
 
-from launch.reproduction import claims
+from launch import claims
 from launch.reproduction.cells import Source
 from launch.reproduction.overrides import overrides
 from launch.reproduction.sheets import Simulated

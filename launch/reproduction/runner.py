@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from etils import epath
 
-from launch.reproduction import claims
+from launch import claims
 from launch.reproduction.cells import Cell
 from sigjax.train.writer import replace_file
 

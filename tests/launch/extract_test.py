@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 from absl import flags
+from etils import epath
 
 import sigjax
-from launch import extract
+from launch import claims, extract
 from launch.calls.encoder import Encoder
 from launch.calls.extraction import Extraction, Settings
 from sigjax import export
@@ -281,6 +282,9 @@ def test_the_command(bundle, calls, tmp_path):
         extract.extract(_flags(**given, devices=99))
     with pytest.raises(ManifestError, match="'f' has 150 samples"):
         extract.extract(_flags(**given, short="error"))
+    with claims.claim(epath.Path(tmp_path / "out"), ".writing"):
+        with pytest.raises(FeaturesError, match="another .* writes to"):
+            extract.extract(_flags(**given, proj=True, ddof=1))
 
 
 def test_encoders_are_told_apart_by_their_values(bundle, encoder, monkeypatch):

@@ -15,10 +15,9 @@ import pytest
 from absl import flags
 from etils import epath
 
-from launch import reproduce
+from launch import claims, reproduce
 from launch.reproduction import (
     cells,
-    claims,
     costs,
     data,
     pictures,
@@ -188,7 +187,7 @@ def test_a_stopped_cell_is_gone_on_with_in_its_folder(tmp_path):
 CLAIMANT = """
 import sys, time
 from etils import epath
-from launch.reproduction import claims
+from launch import claims
 with claims.claim(epath.Path(sys.argv[1]), "cell") as ours:
     print(ours, flush=True)
     time.sleep(60)

@@ -8,7 +8,7 @@ from typing import Any
 
 from etils import epath
 
-from launch.reproduction import claims
+from launch import claims
 from launch.reproduction.autoencoders import simulated
 from launch.reproduction.autoencoders.cells import GivenData
 from launch.reproduction.autoencoders.sheets import DATA, Scale

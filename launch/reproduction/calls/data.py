@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from etils import epath
 
-from launch.reproduction import claims
+from launch import claims
 from launch.reproduction.calls import simulated
 from launch.reproduction.calls.cells import GivenSet
 from launch.reproduction.calls.sheets import FULL_NAMES, Scale

@@ -6,7 +6,7 @@ from typing import Any
 
 from etils import epath
 
-from launch.reproduction import claims
+from launch import claims
 from launch.reproduction.cells import Source
 from launch.reproduction.events.cells import GivenSet
 from launch.reproduction.events.sheets import DATASETS, VERBS_AND_NOUNS, Scale

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from etils import epath
 
-from launch.reproduction import claims
+from launch import claims
 from launch.reproduction.cells import Source
 from launch.reproduction.sounds.sheets import Paper, Scale
 from sigjax.config import ConfigError
