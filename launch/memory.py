@@ -26,8 +26,8 @@ def keep_freed(side_by_side: bool | None = None) -> bool:
     they compute in `benchmarks.probe_sweep`: those have arenas of their own, which keep
     what is smaller.
 
-    Steps of very small networks wait for the one arena, too: a quarter to a third longer
-    in `benchmarks.autoencoders --cases=vae` than with an empty `GLIBC_TUNABLES`.
+    Steps of very small networks wait for the one arena, too: a third longer in
+    `benchmarks.autoencoders --cases=vae` than with an empty `GLIBC_TUNABLES`.
 
     It comes too late once a second thread has asked for memory: glibc settles the
     number of arenas then. Importing pyarrow is enough for that.
