@@ -18,8 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from launch import memory
-
 # Threads of BLAS and OpenMP wait busily for tens of milliseconds after their work: a
 # turn that began at once would share its cores with the other side's.
 _REST_S = 0.3
@@ -128,8 +126,6 @@ def parser(
       description: What the benchmark is.
       devices: Whether it computes on several devices of the CPU, `--devices`.
     """
-    if devices:
-        memory.keep_freed(side_by_side=True)
     flags = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,7 +1,11 @@
 """Commands, `python -m launch.NAME`; what they do for a field is in its own room."""
 
-from launch import memory
+from launch.memory import Memory, settle
 
-# Before anything else is imported: threads of libraries keep the arenas that they have,
-# and some start theirs at import (pyarrow).
-memory.keep_freed()
+_WANTED = {
+    "extract": Memory.HUGE_KEPT,
+    "predict": Memory.HUGE_KEPT,
+    "probe": Memory.HUGE_APART,
+}
+
+settle("launch", lambda name: _WANTED.get(name, Memory.HUGE))

@@ -24,13 +24,10 @@ WORKDIR gets `result.json` and `eval/test/` with figures and predictions.
 """
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
 from absl import app, flags
-
-from launch import memory
 
 _CALLS, _WRIST = "launch.calls.probe_command", "launch.wrist.probing"
 
@@ -58,8 +55,6 @@ def door(argv: Sequence[str]) -> str:
 
 
 if __name__ == "__main__":
-    if "JAX_NUM_CPU_DEVICES" not in os.environ:
-        memory.keep_freed(side_by_side=True)  # before libraries start threads
     found = importlib.import_module(door(sys.argv))
     found.define_flags()
     # Whoever defined them: --help of this command tells them.

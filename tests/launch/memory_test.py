@@ -1,4 +1,4 @@
-"""What a process keeps of freed memory."""
+"""How commands ask for memory, and what they keep of it."""
 
 import os
 import platform
@@ -7,12 +7,124 @@ import sys
 
 import pytest
 
+from launch.memory import Memory
+
+pytestmark = pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="malloc's settings are glibc's"
+)
+_TOLD = "GLIBC_TUNABLES"
+
+
+def _python(*arguments, cwd=None, path="", **variables):
+    """A program that has these variables, and none of memory but these."""
+    asked = {k: v for k, v in os.environ.items() if "MALLOC" not in k}
+    for name in (_TOLD, "JAX_NUM_CPU_DEVICES"):
+        asked.pop(name, None)
+    asked |= {"PYTHONPATH": os.pathsep.join([str(path), os.getcwd()])}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env={**asked, **variables},
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture
+def starts(tmp_path):
+    """Makes every Python with this folder in its path say what it started with."""
+    (tmp_path / "sitecustomize.py").write_text(
+        f'import os, sys; print("start", os.environ.get("{_TOLD}"), file=sys.stderr)'
+    )
+
+    def starts(*arguments, **variables):
+        done = _python(*arguments, path=tmp_path, **variables)
+        lines = [x for x in done.stderr.splitlines() if x.startswith("start ")]
+        return [x.removeprefix("start ") for x in lines]
+
+    return starts
+
+
+@pytest.mark.parametrize(
+    ("module", "variables", "wanted"),
+    [
+        ("launch.finetune", {}, Memory.HUGE),
+        ("launch.extract", {}, Memory.HUGE_KEPT),
+        ("launch.extract", {"JAX_NUM_CPU_DEVICES": "2"}, Memory.HUGE_APART),
+        ("launch.probe", {}, Memory.HUGE_APART),
+        ("benchmarks.audio_step", {}, Memory.HUGE),
+        ("benchmarks.probe_sweep", {}, Memory.HUGE_APART),
+        ("benchmarks.audio_step_torch", {}, Memory.KEPT),
+        # As a benchmark starts its peer.
+        ("benchmarks.audio_step_torch", {_TOLD: Memory.HUGE.value}, Memory.KEPT),
+    ],
+)
+def test_each_command_starts_anew_with_its_memory(starts, module, variables, wanted):
+    found = starts("-m", module, "--help", **variables)
+    assert found == [variables.get(_TOLD, "None"), wanted.value]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables"),
+    [
+        (["-m", "launch.finetune", "--help"], {_TOLD: ""}),
+        (["-m", "launch.finetune", "--help"], {_TOLD: "glibc.malloc.arena_max=3"}),
+        (["-m", "launch.finetune", "--help"], {"MALLOC_ARENA_MAX": "3"}),
+        (["-m", "launch.finetune", "--help"], {_TOLD: Memory.HUGE.value}),
+        (["-c", "import launch, benchmarks"], {}),
+    ],
+)
+def test_the_users_settings_and_programs_are_left_alone(starts, arguments, variables):
+    assert starts(*arguments, **variables) == [variables.get(_TOLD, "None")]
+
+
+_PACKAGE = """
+import launch.memory as memory
+memory._offers_huge_pages = lambda: {offers}
+memory._glibc = lambda: {release}
+memory.settle("package", lambda name: memory.Memory.HUGE)
+"""
+_COMMAND = f"""
+import os, sys
+print(os.getpid(), os.environ.get("{_TOLD}"), sys.argv[1:], sys.flags.dev_mode)
+"""
+
+
+@pytest.mark.parametrize(
+    ("offers", "release", "told"),
+    [
+        (True, (2, 36), Memory.HUGE.value),
+        (True, (2, 31), Memory.KEPT.value),
+        (False, (2, 36), Memory.KEPT.value),
+        (True, None, "None"),
+    ],
+)
+def test_it_is_the_same_process_with_the_same_arguments(
+    tmp_path, offers, release, told
+):
+    package = tmp_path / "package"
+    package.mkdir()
+    text = _PACKAGE.format(offers=offers, release=release)
+    (package / "__init__.py").write_text(text)
+    (package / "say.py").write_text(_COMMAND)
+    command = [sys.executable, "-X", "dev", "-m", "package.say", "a b", "-m", "x=1"]
+    environment = {k: v for k, v in os.environ.items() if k != _TOLD}
+    with subprocess.Popen(
+        command,
+        env={**environment, "PYTHONPATH": os.getcwd()},
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        said, _ = process.communicate(timeout=60)
+    assert said == f"{process.pid} {told} ['a b', '-m', 'x=1'] True\n"
+
+
 # Fresh pages of a 64-MB array that was freed and is asked for again.
-_PROGRAM = """
-import resource, sys, threading
-import {first}
+_AGAIN = """
+import resource, threading
 import numpy as np
-from launch import memory
 
 def fill():
     np.ones(8 << 20)
@@ -22,108 +134,54 @@ def fill_in_another_thread():
     thread.start()
     thread.join()
 
-done = memory.keep_freed()
 fill_in_another_thread()
 fill()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 fill_in_another_thread()
 fill()
-print(done, resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
-
 _LARGE = """
-import ctypes, sys
+import ctypes
 import numpy as np
-from launch import memory
 
 end = ctypes.CDLL(None).sbrk
 end.restype = ctypes.c_void_p
-done = memory.keep_freed()
 array = np.empty(5 << 29, np.uint8)
 before = end(0)
 del array
-print(done, before - end(0))
+print(before - end(0))
 """
 
 
-def _say(program, **variables):
-    """The last two words of a program that has these variables, and no others."""
-    asked = {k: v for k, v in os.environ.items() if "MALLOC" not in k}
-    for name in ("GLIBC_TUNABLES", "JAX_NUM_CPU_DEVICES"):
-        asked.pop(name, None)
-    asked["NUMPY_MADVISE_HUGEPAGE"] = "0"  # A page is a page.
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**asked, "PYTHONPATH": os.getcwd(), **variables},
-        capture_output=True,
-        text=True,
-    )
+def _number(program, **variables):
+    # A page is a page.
+    done = _python("-c", program, NUMPY_MADVISE_HUGEPAGE="0", **variables)
     assert done.returncode == 0, done.stderr
-    return done.stdout.split()[-2:]
+    return int(done.stdout)
 
 
-def _run(program, **variables):
-    kept, pages = _say(program, **variables)
-    return kept == "True", int(pages)
-
-
-# These two import pyarrow, whose threads ask for memory at once.
-@pytest.mark.parametrize("first", ["launch", "launch.extract", "benchmarks.encoder"])
-def test_an_array_of_the_same_size_needs_no_fresh_pages(first):
-    kept, pages = _run(_PROGRAM.format(first=first))
-    assert kept == (platform.libc_ver()[0] == "glibc")
-    assert pages < 100 or not kept
+def test_an_array_of_the_same_size_needs_no_fresh_pages():
+    assert _number(_AGAIN) > 10_000
+    assert _number(_AGAIN, **{_TOLD: Memory.KEPT.value}) < 100
 
 
 def test_even_of_gigabytes_nothing_is_handed_back():
-    kept, handed_back = _run(_LARGE)
-    assert handed_back == 0 or not kept
+    assert _number(_LARGE, **{_TOLD: Memory.KEPT.value}) == 0
 
 
-def test_the_users_own_settings_stay_in_force():
-    kept, _ = _run(_PROGRAM.format(first="launch"), MALLOC_MMAP_THRESHOLD_="33554432")
-    assert not kept
-
-
-# Whether a second thread's memory comes from the first one's arena, after a command.
-_ARENA = """
-import re, runpy, sys, threading
-try:
-    sys.argv = {argv}
-    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
-except SystemExit:
-    pass
+# How much of a 64-MB array lies in huge pages, in kB.
+_IN_HUGE_PAGES = """
 import numpy as np
-
-def lies():
-    place = np.empty(1 << 20, np.uint8).ctypes.data
-    heap = re.search(r"(\\w+)-(\\w+) .*\\[heap\\]", open("/proc/self/maps").read())
-    found.append(int(heap[1], 16) <= place < int(heap[2], 16))
-
-found = []
-thread = threading.Thread(target=lies)
-thread.start()
-thread.join()
-print("shared", int(found[0]))
+array = np.ones(8 << 20)
+rows = open("/proc/self/smaps_rollup").read().splitlines()
+print(next(row.split()[1] for row in rows if row.startswith("AnonHugePages")))
 """
-_PROBE = ["launch.probe", "--features=none", "--output=none"]
-_EXTRACT = ["launch.extract", "--encoder=none", "--manifest=none", "--output=none"]
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="arenas are glibc's")
-@pytest.mark.parametrize(
-    ("argv", "variables", "shared"),
-    [
-        (_EXTRACT, {}, 1),
-        (_EXTRACT, {"JAX_NUM_CPU_DEVICES": "2"}, 0),
-        (_PROBE, {}, 0),
-        (_PROBE, {"JAX_NUM_CPU_DEVICES": "1"}, 1),
-        (["benchmarks.probe_sweep", "--help"], {}, 0),
-        (["benchmarks.audio_step", "--help"], {}, 1),
-    ],
-)
-def test_threads_share_an_arena_unless_devices_compute_side_by_side(
-    argv, variables, shared
-):
-    _, found = _say(_ARENA.format(argv=argv), **variables)
-    assert found == str(shared)
+def test_arrays_lie_in_huge_pages():
+    from launch import memory
+
+    if not memory._offers_huge_pages():
+        pytest.skip("this system has no huge pages to give")
+    assert _number(_IN_HUGE_PAGES, **{_TOLD: Memory.HUGE.value}) > 32_000
