@@ -1,12 +1,11 @@
 """Each speed claim as one command, with its peer in the same run.
 
-Each side has the memory that is best for it: ours what its command has, PyTorch's one
-arena that keeps what is freed (`launch.memory`).
+Each side has the memory that is best for it (`launch.memory`): ours what its command
+has, peers theirs without huge pages, which slow PyTorch's steps down.
 """
 
 from launch.memory import Memory, settle
 
-_KEPT = ("encoder", "predict_ours")
 _APART = (
     "asd_features",
     "asd_score",
@@ -18,10 +17,8 @@ _APART = (
 
 def _memory_of(name: str) -> Memory:
     if name.endswith(("_peer", "_torch")):
-        return Memory.KEPT
-    if name in _KEPT:
-        return Memory.HUGE_KEPT
-    return Memory.HUGE_APART if name in _APART else Memory.HUGE
+        return Memory.SMALL_PAGES
+    return Memory.APART if name in _APART else Memory.KEPT
 
 
 settle("benchmarks", _memory_of)

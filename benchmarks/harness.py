@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from launch import memory
+
 # Threads of BLAS and OpenMP wait busily for tens of milliseconds after their work: a
 # turn that began at once would share its cores with the other side's.
 _REST_S = 0.3
@@ -122,10 +124,13 @@ def parser(
 ) -> argparse.ArgumentParser:
     """Command line that all benchmarks share: `--out`, `--repeats`.
 
+    Memory after compiling is as that of commands.
+
     Args:
       description: What the benchmark is.
       devices: Whether it computes on several devices of the CPU, `--devices`.
     """
+    memory.close_holes_after_compiling()
     flags = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

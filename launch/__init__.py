@@ -2,10 +2,4 @@
 
 from launch.memory import Memory, settle
 
-_WANTED = {
-    "extract": Memory.HUGE_KEPT,
-    "predict": Memory.HUGE_KEPT,
-    "probe": Memory.HUGE_APART,
-}
-
-settle("launch", lambda name: _WANTED.get(name, Memory.HUGE))
+settle("launch", lambda name: Memory.APART if name == "probe" else Memory.KEPT)

@@ -1,32 +1,32 @@
-"""How a command's memory is asked for: in huge pages, and kept where that is faster."""
+"""Memory of commands: in huge pages, kept when freed, without the compiler's holes."""
 
+import ctypes
 import enum
 import os
-import pathlib
 import sys
 from collections.abc import Callable
 
 _SHARED = "glibc.malloc.arena_max=1"
 _KEPT = f"glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold={1 << 62}"
 _HUGE = "glibc.malloc.hugetlb=1"
-_HUGE_PAGES = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+_COMPILED, _LONG_S = "/jax/core/compile/backend_compile_duration", 0.1
+_HOLE_BYTES = (528, 4 << 20)
 
 
 class Memory(enum.Enum):
     """Settings of glibc's malloc, as `GLIBC_TUNABLES`.
 
-    Steps are made of many small operations. They wait for each other where threads
-    share an arena, the more so among the holes that compiling left in it; huge pages
-    spare them a tenth of their time and more (`benchmarks.mae_step`). Features are
-    made in a few large operations: fresh pages for each batch cost more than the
-    waiting, and above 64 MB only an arena of all threads keeps them
-    (`benchmarks.encoder`).
+    Fresh pages for each step or batch cost more than computing it where a virtual
+    machine must ask its host for them, and above 64 MB only an arena of all threads
+    keeps what is freed. Pages are huge: arithmetic on arrays of hundreds of megabytes
+    misses those of 4 kB in the processor's table of pages.
     """
 
-    HUGE = _HUGE  # Training: an arena for each thread.
-    HUGE_KEPT = f"{_HUGE}:{_SHARED}:{_KEPT}"  # Features of large batches.
-    HUGE_APART = f"{_HUGE}:{_KEPT}"  # Devices of a CPU that compute side by side.
-    KEPT = f"{_SHARED}:{_KEPT}"  # Without huge pages.
+    KEPT = f"{_HUGE}:{_SHARED}:{_KEPT}"
+    # Devices of a CPU that compute side by side would wait for each other.
+    APART = f"{_HUGE}:{_KEPT}"
+    SMALL_PAGES = f"{_SHARED}:{_KEPT}"
 
 
 def settle(package: str, memory_of: Callable[[str], Memory]) -> None:
@@ -42,18 +42,16 @@ def settle(package: str, memory_of: Callable[[str], Memory]) -> None:
       package: Name of the package, which calls this when it is imported.
       memory_of: Settings by the command's name.
     """
-    name, release = _command(package), _glibc()
+    name = _command(package)
     now = os.environ.get("GLIBC_TUNABLES")
     ours = {None, *(memory.value for memory in Memory)}
     malloc = any(variable.startswith("MALLOC_") for variable in os.environ)
-    if name is None or release is None or malloc or now not in ours:
+    if name is None or not _glibc() or malloc or now not in ours:
         return
     memory = memory_of(name)
     devices = os.environ.get("JAX_NUM_CPU_DEVICES", "1")
-    if memory is Memory.HUGE_KEPT and devices not in ("", "-1", "1"):
-        memory = Memory.HUGE_APART
-    if memory is Memory.HUGE and (release < (2, 35) or not _offers_huge_pages()):
-        memory = Memory.KEPT
+    if memory is Memory.KEPT and devices not in ("", "-1", "1"):
+        memory = Memory.APART
     if now != memory.value:
         again = [sys.executable, *sys.orig_argv[1:]]
         settings = {**os.environ, "GLIBC_TUNABLES": memory.value}
@@ -68,18 +66,82 @@ def _command(package: str) -> str | None:
     return module.removeprefix(f"{package}.") if module.startswith(package) else None
 
 
-def _glibc() -> tuple[int, ...] | None:
-    """Release of glibc: (2, 36); None on other systems."""
+def _glibc() -> bool:
+    """Whether the C library is glibc."""
     try:
-        name, _, release = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+        return (os.confstr("CS_GNU_LIBC_VERSION") or "").startswith("glibc ")
     except (AttributeError, OSError, ValueError):
-        return None
-    return tuple(map(int, release.split("."))) if name == "glibc" else None
-
-
-def _offers_huge_pages() -> bool:
-    """Whether the system gives huge pages to whoever asks, or to all."""
-    try:
-        return "[never]" not in _HUGE_PAGES.read_text()
-    except OSError:
         return False
+
+
+def close_holes_after_compiling() -> None:
+    """Calls `close_holes` whenever JAX has compiled something large from now on."""
+    if os.environ.get("GLIBC_TUNABLES") != Memory.KEPT.value:
+        return  # Arrays have arenas without the compiler's holes.
+
+    import jax
+
+    def listen(event: str, seconds: float, **_: object) -> None:
+        if event == _COMPILED and seconds > _LONG_S:
+            close_holes()
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+
+
+class _Information(ctypes.Structure):
+    """glibc's `struct mallinfo2`."""
+
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks"
+        " fordblks keepcost".split()
+    ]
+
+
+def close_holes() -> int:
+    """Takes holes of half a kB to 4 MB out of malloc's lists, and gives back the rest.
+
+    A compiler leaves tens of thousands between what lives on, and malloc goes through
+    lists of them, sorted by size, whenever a step asks for more than a kB. Afterwards
+    they belong to somebody, for good; their pages are the system's again.
+
+    Returns:
+      Bytes in closed holes; 0 where malloc is not glibc's of 2.33 or later.
+    """
+    library = ctypes.CDLL(None)
+    if not hasattr(library, "mallinfo2"):
+        return 0
+    malloc, free = library.malloc, library.free
+    malloc.argtypes, malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+    free.argtypes, library.sbrk.restype = [ctypes.c_void_p], ctypes.c_void_p
+    library.mallinfo2.restype = _Information
+    library.malloc_trim(0)
+    known = library.mallinfo2()
+    # Beyond here nothing has been used yet: no hole of a size is left.
+    end = library.sbrk(0) - known.keepcost
+
+    def take(size: int, most: int) -> list[int]:
+        """Places of holes that have this size."""
+        found = []
+        while len(found) * size < most:
+            place = malloc(size)
+            if not place:
+                break
+            if place >= end:
+                free(place)
+                break
+            found.append(place)
+        return found
+
+    # Room for arrays is kept out of it.
+    room, size = [], 1 << known.fordblks.bit_length()
+    while size > _HOLE_BYTES[1]:
+        room += take(size, known.fordblks)
+        size //= 2
+    closed = 0
+    while size >= _HOLE_BYTES[0] and closed < known.fordblks:
+        closed += size * len(take(size, known.fordblks - closed))
+        size = min(int(size * 0.97), size - 16) // 16 * 16
+    for place in room:
+        free(place)
+    return closed

@@ -18,6 +18,7 @@ from absl import flags
 from absl import logging as absl_logging
 from etils import epath
 
+from launch import memory
 from sigjax.train.writer import replace_file
 
 DISTRIBUTED = flags.DEFINE_enum(
@@ -48,6 +49,7 @@ def start() -> None:
     jax.config.update("jax_compilation_cache_dir", str(path))
     # The default skips what compiles in under a second, most of a small run.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    memory.close_holes_after_compiling()
 
 
 # srun sets all of them and JAX finds the rest by them; a batch script without srun, or

@@ -1,6 +1,7 @@
 """How commands ask for memory, and what they keep of it."""
 
 import os
+import pathlib
 import platform
 import subprocess
 import sys
@@ -49,15 +50,18 @@ def starts(tmp_path):
 @pytest.mark.parametrize(
     ("module", "variables", "wanted"),
     [
-        ("launch.finetune", {}, Memory.HUGE),
-        ("launch.extract", {}, Memory.HUGE_KEPT),
-        ("launch.extract", {"JAX_NUM_CPU_DEVICES": "2"}, Memory.HUGE_APART),
-        ("launch.probe", {}, Memory.HUGE_APART),
-        ("benchmarks.audio_step", {}, Memory.HUGE),
-        ("benchmarks.probe_sweep", {}, Memory.HUGE_APART),
-        ("benchmarks.audio_step_torch", {}, Memory.KEPT),
+        ("launch.finetune", {}, Memory.KEPT),
+        ("launch.finetune", {"JAX_NUM_CPU_DEVICES": "2"}, Memory.APART),
+        ("launch.probe", {}, Memory.APART),
+        ("benchmarks.audio_step", {}, Memory.KEPT),
+        ("benchmarks.probe_sweep", {}, Memory.APART),
+        ("benchmarks.audio_step_torch", {}, Memory.SMALL_PAGES),
         # As a benchmark starts its peer.
-        ("benchmarks.audio_step_torch", {_TOLD: Memory.HUGE.value}, Memory.KEPT),
+        (
+            "benchmarks.audio_step_torch",
+            {_TOLD: Memory.KEPT.value},
+            Memory.SMALL_PAGES,
+        ),
     ],
 )
 def test_each_command_starts_anew_with_its_memory(starts, module, variables, wanted):
@@ -71,7 +75,7 @@ def test_each_command_starts_anew_with_its_memory(starts, module, variables, wan
         (["-m", "launch.finetune", "--help"], {_TOLD: ""}),
         (["-m", "launch.finetune", "--help"], {_TOLD: "glibc.malloc.arena_max=3"}),
         (["-m", "launch.finetune", "--help"], {"MALLOC_ARENA_MAX": "3"}),
-        (["-m", "launch.finetune", "--help"], {_TOLD: Memory.HUGE.value}),
+        (["-m", "launch.finetune", "--help"], {_TOLD: Memory.KEPT.value}),
         (["-c", "import launch, benchmarks"], {}),
     ],
 )
@@ -81,9 +85,8 @@ def test_the_users_settings_and_programs_are_left_alone(starts, arguments, varia
 
 _PACKAGE = """
 import launch.memory as memory
-memory._offers_huge_pages = lambda: {offers}
-memory._glibc = lambda: {release}
-memory.settle("package", lambda name: memory.Memory.HUGE)
+memory._glibc = lambda: {glibc}
+memory.settle("package", lambda name: memory.Memory[name.upper()])
 """
 _COMMAND = f"""
 import os, sys
@@ -92,23 +95,15 @@ print(os.getpid(), os.environ.get("{_TOLD}"), sys.argv[1:], sys.flags.dev_mode)
 
 
 @pytest.mark.parametrize(
-    ("offers", "release", "told"),
-    [
-        (True, (2, 36), Memory.HUGE.value),
-        (True, (2, 31), Memory.KEPT.value),
-        (False, (2, 36), Memory.KEPT.value),
-        (True, None, "None"),
-    ],
+    ("glibc", "told"), [(True, Memory.APART.value), (False, "None")]
 )
-def test_it_is_the_same_process_with_the_same_arguments(
-    tmp_path, offers, release, told
-):
+def test_it_is_the_same_process_with_the_same_arguments(tmp_path, glibc, told):
     package = tmp_path / "package"
     package.mkdir()
-    text = _PACKAGE.format(offers=offers, release=release)
+    text = _PACKAGE.format(glibc=glibc)
     (package / "__init__.py").write_text(text)
-    (package / "say.py").write_text(_COMMAND)
-    command = [sys.executable, "-X", "dev", "-m", "package.say", "a b", "-m", "x=1"]
+    (package / "apart.py").write_text(_COMMAND)
+    command = [sys.executable, "-X", "dev", "-m", "package.apart", "a b", "-m", "x=1"]
     environment = {k: v for k, v in os.environ.items() if k != _TOLD}
     with subprocess.Popen(
         command,
@@ -180,8 +175,65 @@ print(next(row.split()[1] for row in rows if row.startswith("AnonHugePages")))
 
 
 def test_arrays_lie_in_huge_pages():
-    from launch import memory
-
-    if not memory._offers_huge_pages():
+    offered = pathlib.Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not offered.exists() or "[never]" in offered.read_text():
         pytest.skip("this system has no huge pages to give")
-    assert _number(_IN_HUGE_PAGES, **{_TOLD: Memory.HUGE.value}) > 32_000
+    assert _number(_IN_HUGE_PAGES, **{_TOLD: Memory.KEPT.value}) > 32_000
+
+
+# Free pieces after 20,000 holes of 1 to 40 kB between what lives on, and one of 1 GB;
+# whether that one is still free, and how many fresh pages an array in it needs.
+_HOLES = """
+import ctypes, resource
+import numpy as np
+from launch import memory
+
+library = ctypes.CDLL(None)
+library.mallinfo2.restype = memory._Information
+sizes = np.random.default_rng(0).integers(1 << 10, 40 << 10, 20_000)
+large = np.ones(1 << 27)
+pairs = [(np.ones(size, np.uint8), np.ones(2 << 10, np.uint8)) for size in sizes]
+alive = [pair[1] for pair in pairs]
+del pairs, large
+before = library.mallinfo2()
+closed = memory.close_holes()
+after = library.mallinfo2()
+array = np.ones(1 << 27)
+end = library.mallinfo2()
+pieces = (before.ordblks, after.ordblks)
+print(*pieces, closed, after.fordblks, int(end.arena == before.arena))
+"""
+
+
+def test_holes_that_a_compiler_left_are_closed_and_room_for_arrays_is_not():
+    done = _python("-c", _HOLES, **{_TOLD: Memory.KEPT.value})
+    assert done.returncode == 0, done.stderr
+    before, after, closed, free, same = map(int, done.stdout.split())
+    assert before > 20_000
+    assert after < before  # What is left of them is shorter than half a kB.
+    assert closed > 20_000 * (18 << 10)
+    assert 1 << 30 < free < (1 << 30) + closed // 10
+    assert same  # The array has its old place.
+
+
+_COMPILES = """
+import sys
+import jax, jax.numpy as jnp
+from launch import memory
+
+memory._LONG_S = {seconds}
+memory.close_holes = lambda: print("closed")
+memory.close_holes_after_compiling()
+jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
+"""
+
+
+@pytest.mark.parametrize(
+    ("seconds", "settings", "closes"),
+    [(0, Memory.KEPT, True), (1e9, Memory.KEPT, False), (0, Memory.APART, False)],
+)
+def test_holes_are_closed_after_compiling(seconds, settings, closes):
+    program = _COMPILES.format(seconds=seconds)
+    done = _python("-c", program, **{_TOLD: settings.value})
+    assert done.returncode == 0, done.stderr
+    assert ("closed" in done.stdout) == closes
