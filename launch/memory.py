@@ -117,7 +117,8 @@ def close_holes() -> int:
     library.mallinfo2.restype = _Information
     library.malloc_trim(0)
     known = library.mallinfo2()
-    # Beyond here nothing has been used yet: no hole of a size is left.
+    holes = known.fordblks - known.keepcost
+    # What comes after them: a place there says that no hole of its size is left.
     end = library.sbrk(0) - known.keepcost
 
     def take(size: int, most: int) -> list[int]:
@@ -134,14 +135,15 @@ def close_holes() -> int:
         return found
 
     # Room for arrays is kept out of it.
-    room, size = [], 1 << known.fordblks.bit_length()
+    room, size = [], 1 << holes.bit_length()
     while size > _HOLE_BYTES[1]:
-        room += take(size, known.fordblks)
         size //= 2
+        room += take(size, holes)
     closed = 0
-    while size >= _HOLE_BYTES[0] and closed < known.fordblks:
-        closed += size * len(take(size, known.fordblks - closed))
+    while size >= _HOLE_BYTES[0] and closed < holes:
+        closed += size * len(take(size, holes - closed))
         size = min(int(size * 0.97), size - 16) // 16 * 16
     for place in room:
         free(place)
+    library.malloc_trim(0)  # The end moved while it was asked.
     return closed

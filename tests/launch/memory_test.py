@@ -201,7 +201,8 @@ after = library.mallinfo2()
 array = np.ones(1 << 27)
 end = library.mallinfo2()
 pieces = (before.ordblks, after.ordblks)
-print(*pieces, closed, after.fordblks, int(end.arena == before.arena))
+free = after.fordblks - after.keepcost
+print(*pieces, closed, free, int(end.arena <= before.arena))
 """
 
 
