@@ -10,7 +10,9 @@ _SHARED = "glibc.malloc.arena_max=1"
 _KEPT = f"glibc.malloc.mmap_max=0:glibc.malloc.trim_threshold={1 << 62}"
 _HUGE = "glibc.malloc.hugetlb=1"
 
-_COMPILED, _LONG_S = "/jax/core/compile/backend_compile_duration", 0.1
+_LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
+_COMPILED = "/jax/core/compile/backend_compile_duration"
+_LONG_S = 0.1
 _HOLE_BYTES = (528, 4 << 20)
 
 
@@ -75,14 +77,19 @@ def _glibc() -> bool:
 
 
 def close_holes_after_compiling() -> None:
-    """Calls `close_holes` whenever JAX has compiled something large from now on."""
+    """Has holes closed (`close_holes`) whenever JAX has compiled something large.
+
+    They are opened while it compiles: so the next compiler finds room in them.
+    """
     if os.environ.get("GLIBC_TUNABLES") != Memory.KEPT.value:
         return  # Arrays have arenas without the compiler's holes.
 
     import jax
 
     def listen(event: str, seconds: float, **_: object) -> None:
-        if event == _COMPILED and seconds > _LONG_S:
+        if event == _LOWERED and seconds > _LONG_S:
+            open_holes()
+        elif event == _COMPILED and seconds > _LONG_S:
             close_holes()
 
     jax.monitoring.register_event_duration_secs_listener(listen)
@@ -98,12 +105,24 @@ class _Information(ctypes.Structure):
     ]
 
 
+# Places of closed holes.
+_closed: list[int] = []
+
+
+def open_holes() -> None:
+    """Makes closed holes malloc's again."""
+    free = ctypes.CDLL(None).free
+    free.argtypes = [ctypes.c_void_p]
+    while _closed:
+        free(_closed.pop())
+
+
 def close_holes() -> int:
     """Takes holes of half a kB to 4 MB out of malloc's lists, and gives back the rest.
 
     A compiler leaves tens of thousands between what lives on, and malloc goes through
     lists of them, sorted by size, whenever a step asks for more than a kB. Afterwards
-    they belong to somebody, for good; their pages are the system's again.
+    they belong to somebody, until `open_holes`; their pages are the system's again.
 
     Returns:
       Bytes in closed holes; 0 where malloc is not glibc's of 2.33 or later.
@@ -141,7 +160,9 @@ def close_holes() -> int:
         room += take(size, holes)
     closed = 0
     while size >= _HOLE_BYTES[0] and closed < holes:
-        closed += size * len(take(size, holes - closed))
+        found = take(size, holes - closed)
+        closed += size * len(found)
+        _closed.extend(found)
         size = min(int(size * 0.97), size - 16) // 16 * 16
     for place in room:
         free(place)

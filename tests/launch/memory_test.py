@@ -217,12 +217,42 @@ def test_holes_that_a_compiler_left_are_closed_and_room_for_arrays_is_not():
     assert same  # The array has its old place.
 
 
+# Bytes from the system after each of three turns of holes that are closed.
+_TURNS = """
+import ctypes
+import numpy as np
+from launch import memory
+
+library = ctypes.CDLL(None)
+library.mallinfo2.restype = memory._Information
+sizes = np.random.default_rng(0).integers(1 << 10, 40 << 10, 20_000)
+for _ in range(3):
+    pairs = [(np.ones(n, np.uint8), np.ones(2 << 10, np.uint8)) for n in sizes]
+    print(library.mallinfo2().arena)
+    alive = [pair[1] for pair in pairs]
+    del pairs
+    memory.close_holes()
+    {open}
+    del alive
+"""
+
+
+@pytest.mark.parametrize("opened", [True, False])
+def test_what_is_opened_again_is_used_again(opened):
+    program = _TURNS.format(open="memory.open_holes()" if opened else "")
+    done = _python("-c", program, **{_TOLD: Memory.KEPT.value})
+    assert done.returncode == 0, done.stderr
+    first, *_, last = map(int, done.stdout.split())
+    assert (last < 1.1 * first) == opened
+
+
 _COMPILES = """
 import sys
 import jax, jax.numpy as jnp
 from launch import memory
 
 memory._LONG_S = {seconds}
+memory.open_holes = lambda: print("opened")
 memory.close_holes = lambda: print("closed")
 memory.close_holes_after_compiling()
 jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
@@ -233,8 +263,9 @@ jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
     ("seconds", "settings", "closes"),
     [(0, Memory.KEPT, True), (1e9, Memory.KEPT, False), (0, Memory.APART, False)],
 )
-def test_holes_are_closed_after_compiling(seconds, settings, closes):
+def test_holes_are_open_while_compiling_and_closed_after_it(seconds, settings, closes):
     program = _COMPILES.format(seconds=seconds)
     done = _python("-c", program, **{_TOLD: settings.value})
     assert done.returncode == 0, done.stderr
-    assert ("closed" in done.stdout) == closes
+    assert done.stdout.endswith("opened\nclosed\n") == closes
+    assert bool(done.stdout) == closes
