@@ -86,10 +86,12 @@ def close_holes_after_compiling() -> None:
 
     import jax
 
-    def listen(event: str, seconds: float, **_: object) -> None:
-        if event == _LOWERED and seconds > _LONG_S:
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if duration_secs < _LONG_S:
+            return
+        if event == _LOWERED:
             open_holes()
-        elif event == _COMPILED and seconds > _LONG_S:
+        elif event == _COMPILED:
             close_holes()
 
     jax.monitoring.register_event_duration_secs_listener(listen)
