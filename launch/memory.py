@@ -4,6 +4,7 @@ import ctypes
 import enum
 import os
 import sys
+import threading
 from collections.abc import Callable
 
 _SHARED = "glibc.malloc.arena_max=1"
@@ -12,7 +13,7 @@ _HUGE = "glibc.malloc.hugetlb=1"
 
 _LOWERED = "/jax/core/compile/jaxpr_to_mlir_module_duration"
 _COMPILED = "/jax/core/compile/backend_compile_duration"
-_LONG_S = 0.1
+_LONG_S, _LATER_S = 0.1, 1.0
 _HOLE_BYTES = (528, 4 << 20)
 
 
@@ -77,22 +78,31 @@ def _glibc() -> bool:
 
 
 def close_holes_after_compiling() -> None:
-    """Has holes closed (`close_holes`) whenever JAX has compiled something large.
+    """Has holes closed (`close_holes`) when JAX has compiled something large.
 
-    They are opened while it compiles: so the next compiler finds room in them.
+    That is a second later, in a thread: programs that were not needed for long leave
+    holes, too. They are opened while it compiles, so that the next compiler finds room
+    in them.
     """
     if os.environ.get("GLIBC_TUNABLES") != Memory.KEPT.value:
         return  # Arrays have arenas without the compiler's holes.
 
     import jax
 
+    soon: list[threading.Timer] = []
+
     def listen(event: str, duration_secs: float, **_: str | int) -> None:
-        if duration_secs < _LONG_S:
+        if duration_secs < _LONG_S or event not in (_LOWERED, _COMPILED):
             return
+        while soon:
+            soon.pop().cancel()
         if event == _LOWERED:
             open_holes()
-        elif event == _COMPILED:
-            close_holes()
+        else:
+            timer = threading.Timer(_LATER_S, close_holes)
+            timer.daemon = True
+            timer.start()
+            soon.append(timer)
 
     jax.monitoring.register_event_duration_secs_listener(listen)
 
