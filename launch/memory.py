@@ -117,6 +117,57 @@ class _Information(ctypes.Structure):
     ]
 
 
+class _Heap:
+    """What malloc has and does not use."""
+
+    def __init__(self):
+        """Gives pages of holes back to the system, and sees how much they are."""
+        library = ctypes.CDLL(None)
+        self.malloc, self.free = library.malloc, library.free
+        self.malloc.argtypes, self.malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
+        self.free.argtypes, library.sbrk.restype = [ctypes.c_void_p], ctypes.c_void_p
+        self._trim, library.mallinfo2.restype = library.malloc_trim, _Information
+        self._trim(0)
+        known = library.mallinfo2()
+        self._pieces, self.bytes = known.ordblks, known.fordblks - known.keepcost
+        # What comes after them: a place there says that no hole of its size is left.
+        self._end = library.sbrk(0) - known.keepcost
+        self._sort()
+
+    def _sort(self) -> None:
+        # A request puts up to 10,000 pieces into their lists, and finds no others.
+        for _ in range(2 + self._pieces // 10_000):
+            self.free(self.malloc(2 * _HOLE_BYTES[0]))
+
+    def take(self, size: int, most: int) -> list[int]:
+        """Places of holes of this size, until they are `most` bytes."""
+        found: list[int] = []
+        while len(found) * size < most:
+            place = self.malloc(size)
+            if not place or place >= self._end:
+                self.free(place)
+                break
+            found.append(place)
+        return found
+
+    def largest(self) -> int:
+        """Size of the largest hole, bit by bit."""
+        size, more = 0, 1 << self.bytes.bit_length()
+        while more >= 16:
+            for place in self.take(size + more, most=1):
+                self.free(place)
+                size += more
+            more //= 2
+        return size
+
+    def give(self, places: list[int]) -> None:
+        """Makes them holes again, without pages."""
+        for place in places:
+            self.free(place)
+        self._trim(0)  # The end moved while holes were asked for.
+        self._sort()
+
+
 # Places of closed holes.
 _closed: list[int] = []
 
@@ -139,44 +190,19 @@ def close_holes() -> int:
     Returns:
       Bytes in closed holes; 0 where malloc is not glibc's of 2.33 or later.
     """
-    library = ctypes.CDLL(None)
-    if not hasattr(library, "mallinfo2"):
+    if not hasattr(ctypes.CDLL(None), "mallinfo2"):
         return 0
-    malloc, free = library.malloc, library.free
-    malloc.argtypes, malloc.restype = [ctypes.c_size_t], ctypes.c_void_p
-    free.argtypes, library.sbrk.restype = [ctypes.c_void_p], ctypes.c_void_p
-    library.mallinfo2.restype = _Information
-    library.malloc_trim(0)
-    known = library.mallinfo2()
-    holes = known.fordblks - known.keepcost
-    # What comes after them: a place there says that no hole of its size is left.
-    end = library.sbrk(0) - known.keepcost
-
-    def take(size: int, most: int) -> list[int]:
-        """Places of holes that have this size."""
-        found = []
-        while len(found) * size < most:
-            place = malloc(size)
-            if not place:
-                break
-            if place >= end:
-                free(place)
-                break
-            found.append(place)
-        return found
-
-    # Room for arrays is kept out of it.
-    room, size = [], 1 << holes.bit_length()
-    while size > _HOLE_BYTES[1]:
-        size //= 2
-        room += take(size, holes)
-    closed = 0
-    while size >= _HOLE_BYTES[0] and closed < holes:
-        found = take(size, holes - closed)
+    heap, closed = _Heap(), 0
+    least, most = _HOLE_BYTES
+    # Room for arrays is kept out of it, to the last byte: they have the size they had.
+    room = []
+    while (size := heap.largest()) > most and (found := heap.take(size, most=1)):
+        room += found
+    size = most
+    while size >= least and closed < heap.bytes:
+        found = heap.take(size, heap.bytes - closed)
         closed += size * len(found)
         _closed.extend(found)
         size = min(int(size * 0.97), size - 16) // 16 * 16
-    for place in room:
-        free(place)
-    library.malloc_trim(0)  # The end moved while it was asked.
+    heap.give(room)
     return closed
