@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 _TOLD = "GLIBC_TUNABLES"
 
 
-def _python(*arguments, cwd=None, path="", **variables):
+def _python(*arguments, path="", **variables):
     """A program that has these variables, and none of memory but these."""
     asked = {k: v for k, v in os.environ.items() if "MALLOC" not in k}
     for name in (_TOLD, "JAX_NUM_CPU_DEVICES"):
@@ -25,7 +25,6 @@ def _python(*arguments, cwd=None, path="", **variables):
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         env={**asked, **variables},
-        cwd=cwd,
         capture_output=True,
         text=True,
         timeout=120,
