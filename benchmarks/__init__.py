@@ -1,7 +1,7 @@
 """Each speed claim as one command, with its peer in the same run.
 
-Each side has the memory that is best for it (`launch.memory`): ours what its command
-has, peers theirs without huge pages, which slow PyTorch's steps down.
+Both sides keep what they free (`launch.memory`): ours as its command does, peers in
+small pages, for huge ones did not make PyTorch's steps faster.
 """
 
 from launch.memory import Memory, settle
